@@ -1,0 +1,1 @@
+"""Adapters for FaaS platforms, found through the entry-point group `steadfaas.adapters`."""

@@ -1,0 +1,52 @@
+"""The `steadfaas` command: runs the engine, and speaks to a running one over its admin API.
+
+Modules here load what they need when a command runs. Settings, the engine and rich cost more time
+than the command line itself, and `steadfaas --help` needs none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import steadfaas
+from steadfaas.cli import deployments, invocations, services, up
+
+app = typer.Typer(
+    name="steadfaas",
+    help="Durable invocations, each finished by the version of the code that started it.",
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 75 try again later.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("up")(up.up)
+app.add_typer(deployments.app, name="deployments")
+app.add_typer(services.app, name="services")
+app.add_typer(invocations.app, name="invocations")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"steadfaas {steadfaas.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Durable invocations, each finished by the version of the code that started it."""
+
+
+def main() -> int:
+    """Run the command line of this process. Ends by SystemExit with the command's exit code."""
+    app(prog_name="steadfaas")
+    return 0

@@ -1,0 +1,128 @@
+"""`steadfaas up`: read the settings, run the engine until it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import steadfaas
+from steadfaas.cli.exits import CommandError, ExitCode, exit_code_of, fail
+from steadfaas.errors import SteadfaasError
+
+if TYPE_CHECKING:
+    from steadfaas.config import Address, Settings
+
+
+def up(
+    ingress: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where requests arrive.  [default: 127.0.0.1:8080]"),
+    ] = None,
+    admin: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Where the admin API listens.  [default: 127.0.0.1:9070]"
+        ),
+    ] = None,
+    data_dir: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of the database.  [default: ./steadfaas-data]"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="STEADFAAS_CONFIG",
+            show_envvar=False,
+            help="Settings file.  [default: ./steadfaas.toml, if there is one]",
+        ),
+    ] = None,
+) -> None:
+    """Run the engine: one process, one data folder.
+
+    Example: steadfaas up --ingress 127.0.0.1:8080 --data-dir ./steadfaas-data
+    """
+    settings = _settings({"ingress": ingress, "admin": admin, "data_dir": data_dir}, config)
+    typer.echo(start_line(settings))
+    try:
+        code = _run(settings)
+    except SteadfaasError as error:
+        fail(CommandError(str(error), exit_code_of(error)))
+    except OSError as error:
+        fail(explain(error, settings))
+    raise typer.Exit(code)
+
+
+def start_line(settings: Settings) -> str:
+    """What is started, where it can be reached and how safe its data is, on one line."""
+    return (
+        f"steadfaas {steadfaas.__version__} · ingress {settings.ingress.url}"
+        f" · admin {settings.admin.url} · data {settings.data_dir}"
+        f" ({settings.durability} durability)"
+    )
+
+
+def explain(error: OSError, settings: Settings) -> CommandError:
+    """The sentence and next step for what the operating system refused at start-up."""
+    unnamed_refusal = error.errno in (errno.EACCES, errno.EPERM) and error.filename is None
+    if error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL) or unnamed_refusal:
+        return CommandError(_about_addresses(error, settings), ExitCode.REFUSED)
+    if isinstance(error, socket.gaierror):
+        return CommandError(_about_addresses(error, settings), ExitCode.REFUSED)
+    place = error.filename or settings.data_dir
+    return CommandError(
+        f"Cannot use {place}: {error.strerror or error}. Give the engine a folder it may write, "
+        f"with --data-dir DIR (now: {settings.data_dir}).",
+        ExitCode.REFUSED,
+    )
+
+
+def _settings(flags: dict[str, object], config: Path | None) -> Settings:
+    # Loaded here: pydantic would double the time of every other command.
+    from steadfaas.config import SettingsError, load_settings
+
+    try:
+        return load_settings(flags, config_file=config)
+    except SettingsError as error:
+        fail(CommandError(str(error), ExitCode.USAGE))
+
+
+def _run(settings: Settings) -> int:
+    from steadfaas.servers.app import run
+
+    return run(settings)
+
+
+def _about_addresses(error: OSError, settings: Settings) -> str:
+    """Name the address that cannot be taken. asyncio's error tells it only in prose."""
+    for name, address in (("ingress", settings.ingress), ("admin", settings.admin)):
+        refusal = _refusal(address)
+        if refusal is None:
+            continue
+        if refusal.errno == errno.EADDRINUSE:
+            return (
+                f"Cannot listen on {address} ({name}): another program has taken the port. "
+                f"Stop it, or choose another with --{name} HOST:PORT."
+            )
+        return (
+            f"Cannot listen on {address} ({name}): {refusal.strerror or refusal}. "
+            f"Choose another address with --{name} HOST:PORT."
+        )
+    return f"Cannot listen on {settings.ingress} or {settings.admin}: {error.strerror or error}."
+
+
+def _refusal(address: Address) -> OSError | None:
+    """What binding the address meets now."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+            probe.listen(1)
+        except OSError as error:
+            return error
+    return None

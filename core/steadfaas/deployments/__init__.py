@@ -1,0 +1,1 @@
+"""Endpoint references: discovered, checked, registered, kept, looked up."""

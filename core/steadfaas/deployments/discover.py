@@ -1,0 +1,204 @@
+"""Asks an endpoint what it serves, and checks the answer before anything relies on it.
+
+Intended difference from the stock server: it asks plain `http` endpoints over HTTP/2 unless the
+registration says `use_http_11`; we ask, and later invoke, over HTTP/1.1 always. An endpoint that
+announces BIDI_STREAM over HTTP/1.1 is accepted and driven request by request, which every SDK
+supports. So META0014 ("supports only HTTP/1.1") never happens here.
+
+Retries are short and bounded, against the same address, and only where another try may help: no
+connection, a broken one, silence, or a status that says "later".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from yarl import URL
+
+from steadfaas.errors import DiscoveryError, Verdict
+from steadfaas.spi import EndpointReference
+from steadfaas.wire.jsonshape import show
+from steadfaas.wire.manifest import Manifest, ProtocolMode, parse_manifest
+from steadfaas.wire.version import DISCOVERY_ACCEPT, manifest_version
+
+if TYPE_CHECKING:
+    from tenacity import AsyncRetrying
+
+_RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
+_PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long discovery goes on. Times are in seconds."""
+
+    attempts: int = 4
+    first_wait: float = 0.2
+    longest_wait: float = 2.0
+    attempt_timeout: float = 5.0
+    deadline: float = 10.0  # over all attempts and waits
+    max_bytes: int = 8 * 1024 * 1024  # of the unpacked manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """What an endpoint answered. `http_version` is the one that was spoken: `HTTP/1.1`."""
+
+    manifest: Manifest
+    sdk_version: str | None
+    http_version: str
+
+
+async def discover(
+    session: aiohttp.ClientSession,
+    reference: EndpointReference,
+    headers: Iterable[tuple[str, str]] = (),
+    *,
+    patience: Patience | None = None,
+) -> Discovered:
+    """Ask `GET {uri}/discover`, sending `headers` too.
+
+    Raises DiscoveryError with a META code: META0003 for an endpoint that cannot be reached or
+    answers with an error, META0013 for one that does not answer with a manifest, META0015 for one
+    that streams over a transport that cannot, and what `parse_manifest` raises.
+    """
+    patience = patience or Patience()
+    url = discovery_url(reference.uri)
+    try:
+        async with asyncio.timeout(patience.deadline):
+            async for attempt in _retrying(patience):
+                with attempt:
+                    return await _ask(session, url, headers, patience)
+    except TimeoutError as error:
+        raise _unreachable(
+            url, f"no complete answer within {patience.deadline:g} s", retryable=False
+        ) from error
+    raise AssertionError("a retry loop ends by returning or raising")
+
+
+def discovery_url(uri: str) -> str:
+    """Where an endpoint with this base address answers discovery."""
+    return uri.rstrip("/") + "/discover"
+
+
+def _retrying(patience: Patience) -> AsyncRetrying:
+    # Only registrations need this library, so that starting the engine does not wait for it.
+    from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+    return AsyncRetrying(
+        retry=retry_if_exception(_may_heal),
+        stop=stop_after_attempt(patience.attempts),
+        wait=wait_exponential(multiplier=patience.first_wait, max=patience.longest_wait),
+        reraise=True,
+    )
+
+
+def _may_heal(error: BaseException) -> bool:
+    return isinstance(error, DiscoveryError) and error.verdict is Verdict.RETRY
+
+
+async def _ask(
+    session: aiohttp.ClientSession,
+    url: str,
+    headers: Iterable[tuple[str, str]],
+    patience: Patience,
+) -> Discovered:
+    try:
+        async with session.get(
+            URL(url, encoded=True),
+            # A manifest is small; without packing it, no bomb hides in it.
+            headers={**dict(headers), "accept": DISCOVERY_ACCEPT, "accept-encoding": "identity"},
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=patience.attempt_timeout),
+        ) as response:
+            _check_status(url, response)
+            version = _manifest_version(url, response)
+            body = await _read(url, response, patience.max_bytes)
+            manifest = parse_manifest(version, body)
+            http_version = _http_version(response, manifest)
+            return Discovered(manifest, _sdk_version(response), http_version)
+    except TimeoutError as error:
+        raise _unreachable(
+            url, f"no complete answer within {patience.attempt_timeout:g} s", retryable=True
+        ) from error
+    except aiohttp.ClientSSLError as error:
+        raise _unreachable(url, f"TLS failed ({error})", retryable=False) from error
+    except aiohttp.InvalidURL as error:
+        raise _unreachable(url, "it is not a valid address", retryable=False) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise _unreachable(url, str(error) or type(error).__name__, retryable=True) from error
+
+
+def _check_status(url: str, response: aiohttp.ClientResponse) -> None:
+    status = response.status
+    if 200 <= status < 300:
+        return
+    hint = "check the address, and that an SDK endpoint is served there"
+    if 300 <= status < 400:
+        target = response.headers.get("location", "")
+        hint = f"it redirects to {show(target)}; register the final address itself"
+    elif status in (401, 403):
+        hint = "if the endpoint is protected, send its credentials in 'additional_headers'"
+    elif status == 415:
+        hint = "update the SDK of the endpoint: it knows none of our manifest versions"
+    raise DiscoveryError(
+        f"got status code '{status}' from '{url}': {hint}",
+        code="META0003",
+        retryable=status in _RETRYABLE,
+    )
+
+
+def _manifest_version(url: str, response: aiohttp.ClientResponse) -> int:
+    content_type = response.headers.get("content-type", "")
+    version = manifest_version(content_type)
+    if version is None:
+        raise DiscoveryError(
+            f"'{url}' answered with the content type {show(content_type)}, which is no endpoint"
+            " manifest; check that the address leads to an SDK endpoint, and nothing in between"
+            " rewrites its answers",
+            code="META0013",
+        )
+    return version
+
+
+async def _read(url: str, response: aiohttp.ClientResponse, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(65_536):
+        body += chunk
+        if len(body) > limit:
+            raise DiscoveryError(
+                f"the manifest of '{url}' is larger than {limit} bytes; serve fewer services from"
+                " one endpoint, or shorten their schemas and documentation",
+                code="META0013",
+            )
+    return bytes(body)
+
+
+def _http_version(response: aiohttp.ClientResponse, manifest: Manifest) -> str:
+    version = response.version or aiohttp.HttpVersion11
+    if manifest.protocol_mode is ProtocolMode.BIDI_STREAM and version < aiohttp.HttpVersion11:
+        raise DiscoveryError(
+            f"the endpoint announces BIDI_STREAM, but answers with HTTP/{version.major}"
+            f".{version.minor}; serve it over HTTP/1.1 or later, or in request/response mode",
+            code="META0015",
+        )
+    return "HTTP/1.1"
+
+
+def _sdk_version(response: aiohttp.ClientResponse) -> str | None:
+    announced = response.headers.get("x-restate-server", "")
+    return announced if _PRINTABLE.fullmatch(announced) else None
+
+
+def _unreachable(url: str, why: str, *, retryable: bool) -> DiscoveryError:
+    return DiscoveryError(
+        f"error when calling '{url}': {why}. Check that the endpoint runs and that the engine can"
+        " reach this address",
+        code="META0003",
+        retryable=retryable,
+    )

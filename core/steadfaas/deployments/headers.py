@@ -1,0 +1,55 @@
+"""The headers that a registration adds to every exchange with its endpoint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from steadfaas.errors import BadRequest
+from steadfaas.wire.jsonshape import show
+
+_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,256}")
+_VALUE: Final = re.compile(r"[\x20-\x7e\t]{0,16384}")
+# These belong to the exchange itself: a fixed value would break it.
+_OURS: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def additional_headers(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The headers with lower-case names, by name. Raises BadRequest; it never repeats a value,
+    which may be a secret."""
+    headers: dict[str, str] = {}
+    for written, value in given.items():
+        name = written.lower()
+        if not _NAME.fullmatch(name):
+            raise _bad(f"{show(written)} is not a header name")
+        if name in _OURS:
+            raise _bad(f"the header '{name}' is set by the engine itself")
+        if name in headers:
+            raise _bad(f"the header '{name}' is given twice")
+        if not _VALUE.fullmatch(value):
+            raise _bad(
+                f"the value of '{name}' is too long or holds characters beyond visible ASCII"
+            )
+        headers[name] = value.strip()
+    return tuple(sorted(headers.items()))
+
+
+def _bad(reason: str) -> BadRequest:
+    return BadRequest(f"The request field 'additional_headers' is invalid. Reason: {reason}.")

@@ -1,0 +1,560 @@
+"""One invocation across all its attempts. The package's docstring tells the theory.
+
+Each method is an event; each returns the effects it causes, in order. A method that raises has
+changed nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from steadfaas import ids
+from steadfaas.errors import AttemptFailure, ProtocolViolation
+from steadfaas.machine import failure as failures
+from steadfaas.machine.commands import COMMANDS, Directory
+from steadfaas.machine.effects import Append, Effect, Finish, Open, Park, Perform
+from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy, delay
+from steadfaas.machine.status import MOVES, Kind, Status
+from steadfaas.wire import messages as m
+from steadfaas.wire.codec import MalformedMessage, decode, encode
+from steadfaas.wire.hot import start_payload
+from steadfaas.wire.messages import MessageType as T
+
+CANCEL_SIGNAL: Final = 1
+# An endpoint may choose the delay before its next attempt, but not so short that the engine spins,
+# and not so long that the database cannot hold it.
+SHORTEST_DELAY_MS: Final = 10
+LONGEST_DELAY_MS: Final = 10 * 365 * 86_400_000
+DEFAULT_MAX_ENTRIES: Final = 10_000
+DEFAULT_MAX_JOURNAL_BYTES: Final = 256 * 1024 * 1024
+
+# Plain integers: comparing with an enum's member costs a look-up each time.
+_INPUT: Final = int(T.INPUT)
+_OUTPUT: Final = int(T.OUTPUT)
+_SLEEP: Final = int(T.SLEEP)
+_SIGNAL: Final = int(T.SIGNAL)
+_END: Final = int(T.END)
+_CLOSING: Final = frozenset({int(T.SUSPENSION), int(T.ERROR), _END})
+_VOID_CANCEL: Final = encode(m.SignalNotification(idx=CANCEL_SIGNAL, void=m.Void()))
+
+Entry = tuple[int, bytes]
+
+
+class IllegalMove(AssertionError):
+    """An event came in a state that does not know it: a bug of the driver, never of an endpoint."""
+
+
+class Invocation:
+    """The state of one invocation. The store keeps the persistent half; the rest follows from it."""
+
+    __slots__ = (
+        "attempt",
+        "awaits",
+        "cancelled_at",
+        "closed",
+        "completion_retention",
+        "created_at",
+        "deployment",
+        "due_at",
+        "failure",
+        "failures",
+        "handler",
+        "id",
+        "idempotency_key",
+        "invoked_by",
+        "journal",
+        "journal_bytes",
+        "journal_retention",
+        "key",
+        "kind",
+        "max_entries",
+        "max_journal_bytes",
+        "modified_at",
+        "notified",
+        "opened_with",
+        "output",
+        "pending",
+        "retry_count",
+        "seq",
+        "service",
+        "signals",
+        "started_at",
+        "status",
+        "version",
+    )
+
+    def __init__(
+        self,
+        *,
+        seq: int,
+        id: bytes,
+        service: str,
+        handler: str,
+        key: str | None,
+        kind: Kind,
+        created_at: int,
+        status: Status = Status.SCHEDULED,
+        idempotency_key: str | None = None,
+        invoked_by: bytes | None = None,
+        completion_retention: int = 0,
+        journal_retention: int = 0,
+        max_entries: int = DEFAULT_MAX_ENTRIES,
+        max_journal_bytes: int = DEFAULT_MAX_JOURNAL_BYTES,
+    ) -> None:
+        self.seq = seq
+        self.id = id
+        self.service = service
+        self.handler = handler
+        self.key = key
+        self.kind = kind
+        self.status = status
+        self.created_at = created_at
+        self.modified_at = created_at
+        self.idempotency_key = idempotency_key
+        self.invoked_by = invoked_by
+        self.completion_retention = completion_retention
+        self.journal_retention = journal_retention
+        self.max_entries = max_entries
+        self.max_journal_bytes = max_journal_bytes
+        self.deployment: str | None = None
+        self.version: int | None = None
+        self.attempt = 0
+        self.failures = 0
+        self.retry_count = 0
+        self.due_at: int | None = None
+        self.awaits: bytes | None = None
+        self.failure: failures.FailureRecord | None = None
+        # Derived from the journal:
+        self.journal: list[Entry] = []
+        self.journal_bytes = 0
+        self.pending: dict[int, tuple[int, int]] = {}  # completion id -> (command type, wake time)
+        self.notified: set[int] = set()
+        self.signals: set[int | str] = set()
+        self.cancelled_at = -1  # journal index of the latest cancel signal
+        self.output: bytes | None = None
+        # Of the open attempt:
+        self.opened_with = 0
+        self.started_at = 0
+        self.closed: int | None = None
+
+    # --- the journal ---------------------------------------------------------------------------
+
+    def restore(self, journal: list[Entry]) -> None:
+        """Take a stored journal, entry 0 first, and rebuild what follows from it."""
+        for frame_type, payload in journal:
+            row = COMMANDS.get(frame_type)
+            self._keep(frame_type, payload, row and decode(row.message, payload))
+
+    def begin_with(self, frame_type: int, payload: bytes) -> None:
+        """Take the input as entry 0 of a new journal."""
+        self.journal.append((frame_type, payload))
+        self.journal_bytes = len(payload)
+
+    def _keep(self, frame_type: int, payload: bytes, command: Any = None) -> None:
+        """Append one valid entry and its consequences for later checks."""
+        index = len(self.journal)
+        self.journal.append((frame_type, payload))
+        self.journal_bytes += len(payload)
+        if command is not None:
+            self._keep_command(frame_type, command, payload)
+        elif frame_type == _SIGNAL:
+            self._keep_signal(decode(m.SignalNotification, payload), index)
+        elif frame_type != _INPUT:
+            self._keep_completion(decode(m.Completion, payload).completion_id)
+
+    def _keep_command(self, frame_type: int, command: Any, payload: bytes) -> None:
+        if frame_type == _OUTPUT:
+            self.output = payload
+            return
+        for completion, completed_by in _issued(frame_type, command):
+            self.pending[completion] = (
+                completed_by,
+                command.wake_up_time if frame_type == _SLEEP else 0,
+            )
+
+    def _keep_signal(self, signal: m.SignalNotification, index: int) -> None:
+        name: int | str = signal.idx if signal.idx is not None else signal.signal_name or ""
+        self.signals.add(name)
+        if name == CANCEL_SIGNAL:
+            self.cancelled_at = index
+
+    def _keep_completion(self, completion: int) -> None:
+        self.pending.pop(completion, None)
+        self.notified.add(completion)
+
+    def _append(self, frame_type: int, payload: bytes, now: int, command: Any = None) -> Append:
+        index = len(self.journal)
+        self._keep(frame_type, payload, command)
+        self.modified_at = now
+        self.retry_count = 0
+        return Append(index, frame_type, payload)
+
+    def _check_room(self, payload: bytes) -> None:
+        if len(self.journal) >= self.max_entries:
+            raise AttemptFailure(
+                "SF0001",
+                f"the journal has reached its limit of {self.max_entries} entries"
+                " (setting max_journal_entries); split the work over several invocations",
+            )
+        if self.journal_bytes + len(payload) > self.max_journal_bytes:
+            raise AttemptFailure(
+                "SF0002",
+                f"the journal has reached its limit of {self.max_journal_bytes} bytes"
+                " (setting max_journal_bytes); pass references instead of large values",
+            )
+
+    def command_at(self, index: int) -> Entry | None:
+        """The journal's command number `index`, counting commands only (the input is 0)."""
+        count = -1
+        for entry in self.journal:
+            if entry[0] == T.INPUT or entry[0] in COMMANDS:
+                count += 1
+                if count == index:
+                    return entry
+        return None
+
+    # --- moves ---------------------------------------------------------------------------------
+
+    def _move(self, to: Status) -> None:
+        if to not in MOVES[self.status]:
+            raise IllegalMove(f"{self.status.name} -> {to.name}")
+        self.status = to
+
+    def ready(self) -> list[Effect]:
+        """It may start or go on, by whatever event: its turn, its time, an operator."""
+        self._move(Status.READY)
+        self.due_at = None
+        self.awaits = None
+        return [Open()]
+
+    def queue(self) -> list[Effect]:
+        """Its time has come, but its key is taken: it stands in line."""
+        self._move(Status.PENDING)
+        self.due_at = None
+        return [Park()]
+
+    def start(self, now: int, deployment: str | None, version: int | None) -> None:
+        """An attempt begins: pinned from now on, if it was not before.
+
+        Without a deployment it is an attempt that found none; `fail` must follow.
+        """
+        self._move(Status.RUNNING)
+        self.due_at = None
+        self.awaits = None
+        self.attempt += 1
+        self.started_at = now
+        self.closed = None
+        self.opened_with = len(self.journal)
+        if self.deployment is None:
+            self.deployment = deployment
+            self.version = version
+
+    # --- an answer arrives ---------------------------------------------------------------------
+
+    def receive(self, frame_type: int, payload: bytes, now: int, directory: Directory) -> list[Effect]:
+        """One frame of the open attempt's answer, in order. Frames after the closing one: ignored.
+
+        Raises AttemptFailure (often ProtocolViolation) if the frame may not be taken; the answer
+        then counts as failed, and nothing that follows the frame is to be handed in.
+        """
+        if self.closed is not None:
+            return []
+        row = COMMANDS.get(frame_type)
+        if row is not None:
+            command = _decode(row.message, payload, frame_type)
+            if self.kind not in row.kinds:
+                raise ProtocolViolation(
+                    f"{failures.type_name(frame_type)} is not allowed in a handler of kind"
+                    f" {self.kind.name}",
+                    code="RT0017",
+                    http_code=500,
+                )
+            if row.check is not None:
+                row.check(command, directory)
+            self._check_new_completions(frame_type, command)
+            self._check_room(payload)
+            effects: list[Effect] = [self._append(frame_type, payload, now, command)]
+            if row.perform:
+                effects.append(Perform(frame_type, command))
+            return effects
+        if frame_type == T.PROPOSE_RUN_COMPLETION:
+            return self._propose(payload, now)
+        if frame_type in _CLOSING:
+            return self._close(frame_type, payload, now)
+        raise ProtocolViolation(
+            f"an endpoint may not send a frame of type {failures.type_name(frame_type)}"
+        )
+
+    def _check_new_completions(self, frame_type: int, command: Any) -> None:
+        seen: set[int] = set()
+        for completion, _ in _issued(frame_type, command):
+            if not completion:
+                raise ProtocolViolation(
+                    f"{failures.type_name(frame_type)} carries no completion id"
+                )
+            if completion in self.pending or completion in self.notified or completion in seen:
+                raise ProtocolViolation(f"completion id {completion} is used twice")
+            seen.add(completion)
+
+    def _propose(self, payload: bytes, now: int) -> list[Effect]:
+        proposal = _decode(m.ProposeRunCompletion, payload, T.PROPOSE_RUN_COMPLETION)
+        completion = proposal.result_completion_id
+        if self.pending.get(completion, (0, 0))[0] != T.RUN_COMPLETION:
+            raise ProtocolViolation(f"no run step waits for completion id {completion}")
+        if proposal.value is None and proposal.failure is None:
+            raise ProtocolViolation("the proposed run completion carries no result")
+        answer = m.Completion(
+            completion_id=completion,
+            value=None if proposal.value is None else m.Value(content=proposal.value),
+            failure=proposal.failure,
+        )
+        stored = encode(answer)
+        self._check_room(stored)
+        return [self._append(T.RUN_COMPLETION, stored, now)]
+
+    def _close(self, frame_type: int, payload: bytes, now: int) -> list[Effect]:
+        if frame_type == _END:
+            return self._close_end()
+        if frame_type == T.SUSPENSION:
+            return self._close_suspension(payload)
+        raise _reported(_decode(m.Error, payload, T.ERROR))
+
+    def _close_end(self) -> list[Effect]:
+        if self.output is None:
+            raise ProtocolViolation("the answer ended without any output")
+        self.closed = _END
+        return self.finish(self.output)
+
+    def _close_suspension(self, payload: bytes) -> list[Effect]:
+        awaits = _decode(m.Suspension, payload, T.SUSPENSION)
+        self._check_awaits(awaits)
+        satisfied = self._satisfied(awaits)
+        if satisfied and len(self.journal) == self.opened_with:
+            raise ProtocolViolation(
+                "the handler waits for what its journal already holds, and did nothing new"
+            )
+        self.closed = T.SUSPENSION
+        # A suspension ends the stretch of attempts that the retry policy counts.
+        self.failures = 0
+        self.failure = None
+        if satisfied:
+            return self.ready()
+        self._move(Status.SUSPENDED)
+        self.awaits = payload
+        return [Park()]
+
+    def _check_awaits(self, awaits: m.Suspension) -> None:
+        completions = awaits.waiting_completions
+        if not (completions or awaits.waiting_signals or awaits.waiting_named_signals):
+            raise ProtocolViolation("the suspension waits for nothing")
+        for completion in completions:
+            if completion not in self.pending and completion not in self.notified:
+                raise ProtocolViolation(
+                    f"the suspension waits for completion id {completion}, which was never issued"
+                )
+        if awaits.waiting_named_signals or any(
+            signal != CANCEL_SIGNAL for signal in awaits.waiting_signals
+        ):
+            return
+        if completions and all(
+            self.pending.get(completion, (0, 0))[0] == T.RUN_COMPLETION
+            for completion in completions
+        ):
+            raise ProtocolViolation(
+                "the suspension waits only for run steps whose results were not proposed"
+            )
+
+    def _satisfied(self, awaits: m.Suspension) -> bool:
+        if any(completion in self.notified for completion in awaits.waiting_completions):
+            return True
+        for signal in awaits.waiting_signals:
+            # A cancel that the attempt was shown is spent: the handler waits for the next one.
+            if signal == CANCEL_SIGNAL:
+                if self.cancelled_at >= self.opened_with:
+                    return True
+            elif signal in self.signals:
+                return True
+        return any(name in self.signals for name in awaits.waiting_named_signals)
+
+    # --- an attempt fails ----------------------------------------------------------------------
+
+    def fail(
+        self, failure: AttemptFailure, now: int, policy: RetryPolicy, jitter: float
+    ) -> list[Effect]:
+        """The open attempt failed. Back off, pause or give up, as the policy says.
+
+        `jitter` is in [0, 1). A delay that the endpoint gave replaces the policy's and costs no
+        attempt, within bounds.
+        """
+        self.closed = T.ERROR
+        recorded = None
+        if failure.command_index is not None:
+            entry = self.command_at(failure.command_index)
+            recorded = None if entry is None else _describe(*entry)
+        self.failure = failures.record(
+            failure,
+            now=now,
+            attempt=self.attempt,
+            deployment=self.deployment,
+            recorded=recorded,
+        )
+        self.retry_count += 1
+        if failure.retry_after is not None:
+            wait = min(max(failure.retry_after, SHORTEST_DELAY_MS), LONGEST_DELAY_MS)
+        else:
+            self.failures += 1
+            if policy.max_attempts is not None and self.failures >= policy.max_attempts:
+                return self._give_up(failure, policy)
+            wait = delay(policy, self.failures, jitter)
+            wait = min(max(wait, SHORTEST_DELAY_MS), LONGEST_DELAY_MS)
+        self._move(Status.BACKING_OFF)
+        self.due_at = now + wait
+        return [Park(self.due_at)]
+
+    def _give_up(self, failure: AttemptFailure, policy: RetryPolicy) -> list[Effect]:
+        if policy.on_max_attempts is OnMaxAttempts.PAUSE:
+            self._move(Status.PAUSED)
+            return [Park()]
+        return self.finish(failure_output(failure.http_code, failure.message))
+
+    # --- the outside speaks --------------------------------------------------------------------
+
+    def complete(self, frame_type: int, completion: m.Completion, now: int) -> list[Effect]:
+        """A completion for a command of the journal. One that nobody waits for any more: nothing."""
+        pending = self.pending.get(completion.completion_id)
+        if self.status is Status.COMPLETED or pending is None or pending[0] != frame_type:
+            return []
+        return self._notify(frame_type, encode(completion), now, completion.completion_id, None)
+
+    def signal(self, signal: m.SignalNotification, now: int) -> list[Effect]:
+        """A signal. The first of an index or name counts; cancel may come again and again."""
+        name: int | str = signal.idx if signal.idx is not None else signal.signal_name or ""
+        if self.status is Status.COMPLETED:
+            return []
+        if name in self.signals and name != CANCEL_SIGNAL:
+            return []
+        if len(self.journal) >= 2 * self.max_entries:
+            return []  # commands bound completions; only signals can grow a journal from outside
+        return self._notify(T.SIGNAL, encode(signal), now, None, name)
+
+    def cancel(self, now: int) -> list[Effect]:
+        """Ask the handler to stop: it decides how. One that has not started is finished at once."""
+        if self.status in (Status.SCHEDULED, Status.PENDING):
+            return self.finish(failure_output(409, "canceled"))
+        if self.status is Status.COMPLETED:
+            return []
+        effects = self._notify(T.SIGNAL, _VOID_CANCEL, now, None, CANCEL_SIGNAL)
+        return effects + self.ready() if self.status is Status.PAUSED else effects
+
+    def kill(self) -> list[Effect]:
+        """End it now, whatever the handler thinks."""
+        if self.status is Status.COMPLETED:
+            return []
+        return self.finish(failure_output(409, "killed"))
+
+    def _notify(
+        self,
+        frame_type: int,
+        payload: bytes,
+        now: int,
+        completion: int | None,
+        signal: int | str | None,
+    ) -> list[Effect]:
+        effects: list[Effect] = [self._append(frame_type, payload, now)]
+        if self.status is Status.SUSPENDED and self._wakes(completion, signal):
+            effects += self.ready()
+        return effects
+
+    def _wakes(self, completion: int | None, signal: int | str | None) -> bool:
+        awaits = decode(m.Suspension, self.awaits or b"")
+        if completion is not None:
+            return completion in awaits.waiting_completions
+        if isinstance(signal, str):
+            return signal in awaits.waiting_named_signals
+        return signal in awaits.waiting_signals
+
+    def children(self) -> list[bytes]:
+        """The invocations that this one called and still waits for (not those it only sent to)."""
+        called: dict[int, int] = {}  # completion id of the callee's id -> of its result
+        children: list[bytes] = []
+        for frame_type, payload in self.journal:
+            if frame_type == T.CALL:
+                call = decode(m.CallCommand, payload)
+                called[call.invocation_id_notification_idx] = call.result_completion_id
+            elif frame_type == T.CALL_INVOCATION_ID:
+                told = decode(m.Completion, payload)
+                if told.invocation_id and called.get(told.completion_id) in self.pending:
+                    children.append(ids.parse_invocation(told.invocation_id))
+        return children
+
+    def finish(self, output: bytes) -> list[Effect]:
+        """The result is known."""
+        self._move(Status.COMPLETED)
+        self.output = output
+        self.due_at = None
+        self.awaits = None
+        return [Finish(output)]
+
+    # --- the next request ----------------------------------------------------------------------
+
+    def start_message(
+        self, now: int, state: list[tuple[bytes, bytes]] | None, *, partial: bool
+    ) -> bytes:
+        """The payload of Start for the open attempt. `state` is the eager state map, if any."""
+        return start_payload(
+            self.id,
+            ids.format_invocation(self.id),
+            len(self.journal),
+            state_map=state or (),
+            partial_state=partial,
+            key=self.key or "",
+            retry_count=self.retry_count,
+            duration=max(now - self.modified_at, 0),
+            random_seed=ids.random_seed(self.id) if self.version != 5 else 0,
+        )
+
+
+def failure_output(code: int, message: str) -> bytes:
+    """The payload of an Output that carries a failure."""
+    return encode(m.OutputCommand(failure=m.Failure(code=code, message=message)))
+
+
+def _issued(frame_type: int, command: Any) -> list[tuple[int, int]]:
+    """The completion ids that a command issues, each with the frame type that completes it."""
+    row = COMMANDS[frame_type]
+    issued: list[tuple[int, int]] = []
+    if frame_type == T.CALL or frame_type == T.ONE_WAY_CALL:
+        issued.append((command.invocation_id_notification_idx, T.CALL_INVOCATION_ID))
+    if row.completion is not None:
+        issued.append((command.result_completion_id, row.completion))
+    return issued
+
+
+def _decode(message: type, payload: bytes, frame_type: int) -> Any:
+    try:
+        return decode(message, payload)
+    except MalformedMessage as error:
+        raise ProtocolViolation(
+            f"cannot read the {failures.type_name(frame_type)} frame: {error.message}"
+        ) from error
+
+
+def _describe(frame_type: int, payload: bytes) -> str:
+    row = COMMANDS.get(frame_type)
+    name = getattr(decode(row.message, payload), "name", "") if row is not None else ""
+    return failures.describe_command(frame_type, name)
+
+
+def _reported(error: m.Error) -> AttemptFailure:
+    """The failure that an Error frame reports. Its code never makes it final."""
+    mismatch = error.code == failures.JOURNAL_MISMATCH
+    return AttemptFailure(
+        "RT0016" if mismatch else "RT0007",
+        error.message or "the handler failed without a message",
+        http_code=error.code or 500,
+        command_index=error.related_command_index,
+        command_name=error.related_command_name,
+        command_type=error.related_command_type,
+        retry_after=error.next_retry_delay,
+        stacktrace=error.stacktrace,
+    )

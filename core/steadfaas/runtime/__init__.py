@@ -1,0 +1,1 @@
+"""Carries the machine's effects out: store, then send, then wake."""

@@ -1,0 +1,371 @@
+"""The engine: what servers call, and what holds its parts together.
+
+Everything that changes an invocation is a unit of work in one transaction (`_submit`, `_write`).
+After its commit, in this order: exchanges are opened or dropped, callers are answered, the alarm is
+set. A unit that failed leaves nothing behind: what it touched is dropped from memory and looked at
+again a moment later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+from steadfaas import ids
+from steadfaas.clock import Clock
+from steadfaas.deployments.catalog import Catalog
+from steadfaas.errors import Conflict, NotFound, Overloaded, RequestError
+from steadfaas.machine.status import Status
+from steadfaas.runtime import retention
+from steadfaas.runtime.driver import Driver
+from steadfaas.runtime.ledger import Accepted, Ledger, Request, Work
+from steadfaas.runtime.slots import Slots
+from steadfaas.runtime.timers import Alarm
+from steadfaas.runtime.waiters import Waiters
+from steadfaas.store import invocations, schedule
+from steadfaas.store.sqlite import Store
+from steadfaas.store.writer import Transaction
+from steadfaas.transport.http import HttpTransport
+from steadfaas.wire import messages as m
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_TIMERS_AT_ONCE: Final = 200
+_RECOVERED_AT_ONCE: Final = 200
+_SWEEP_SECONDS: Final = 1.0
+# After a failed transaction (a full disk, say) the work is looked at again after this time.
+_LOOK_AGAIN_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The engine's limits; see the settings of the same names."""
+
+    cluster_name: str = "localcluster"
+    connect_timeout: float = 10.0
+    max_concurrency: int = 2000
+    max_concurrency_per_deployment: int = 1000
+    max_queued: int = 100_000
+    max_frame_bytes: int = 33_816_576
+    max_journal_entries: int = 10_000
+    max_journal_bytes: int = 256 * 1024 * 1024
+    drain_seconds: float = 5.0
+
+
+class Engine:
+    """Accepts requests, runs them on their pinned deployments, and answers."""
+
+    def __init__(self, *, store: Store, catalog: Catalog, clock: Clock, tuning: Tuning) -> None:
+        self.store = store
+        self.catalog = catalog
+        self.clock = clock
+        self.tuning = tuning
+        self.waiters = Waiters()
+        self._slots = Slots(tuning.max_concurrency, tuning.max_concurrency_per_deployment)
+        self.ledger = Ledger(
+            catalog=catalog,
+            numbers=invocations.Numbers(store.reader),
+            slots=self._slots,
+            waiters=self.waiters,
+            random_bytes=secrets.token_bytes,
+            jitter=random.random,
+            max_entries=tuning.max_journal_entries,
+            max_journal_bytes=tuning.max_journal_bytes,
+        )
+        self.transport = HttpTransport(connect_timeout=tuning.connect_timeout)
+        self._driver = Driver(
+            ledger=self.ledger,
+            transport=self.transport,
+            reader=store.reader,
+            clock=clock,
+            submit=self._submit,
+            over=self._exchange_over,
+            cluster_name=tuning.cluster_name,
+            max_frame=tuning.max_frame_bytes,
+        )
+        self._alarm = Alarm(clock, self._ring)
+        self._waiting = 0
+        self._closing = False
+        self._background: set[asyncio.Task[None]] = set()
+
+    # --- life ----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Go on with everything the store holds. Returns once all of it is under way."""
+        self._waiting = invocations.count_waiting(self.store.reader)
+        await self._recover()
+        due = schedule.next_due(self.store.reader)
+        if due is not None:
+            self._alarm.set(due)
+        self._spawn(self._sweep())
+
+    async def stop(self) -> None:
+        """Let open exchanges end for a while, store what they said, and stop."""
+        self._closing = True
+        self._alarm.cancel()
+        for task in self._background:
+            task.cancel()
+        await self._driver.drain(self.tuning.drain_seconds)
+        await self.store.writer.drain()
+        await self.transport.close()
+
+    async def _recover(self) -> None:
+        reader, after = self.store.reader, 0
+        while page := invocations.unfinished(reader, after, _RECOVERED_AT_ONCE):
+            after = page[-1][0]
+            seqs = [seq for seq, status in page if status in (Status.READY, Status.RUNNING)]
+            if seqs:
+                # Those that were ready are counted as waiting; they are counted again as they go.
+                self._waiting -= sum(status == Status.READY for _, status in page)
+                await self._write(partial(self._recover_each, seqs=seqs))
+
+    def _recover_each(self, work: Work, seqs: Iterable[int]) -> None:
+        for seq in seqs:
+            self.ledger.recover(work, seq)
+
+    # --- requests ------------------------------------------------------------------------------
+
+    def check_room(self) -> None:
+        """Raises Overloaded while too many invocations wait for their turn, or at the end."""
+        if self._waiting >= self.tuning.max_queued:
+            raise Overloaded(
+                f"{self._waiting} invocations wait for their turn (limit max_queued); try again",
+                retry_after=1,
+            )
+        if self._closing:
+            raise Overloaded("the engine is shutting down; try again", retry_after=1)
+
+    async def accept(self, request: Request) -> Accepted:
+        """Take a request; durable when this returns. Raises Overloaded, StoreError."""
+        self.check_room()
+        return await self._write(lambda work: self.ledger.accept(work, request))
+
+    async def call(self, request: Request) -> tuple[Accepted, bytes]:
+        """Take a request and wait for its result: the payload of an Output command."""
+        self.check_room()
+        done: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+        result: list[asyncio.Future[bytes]] = []
+
+        def accept(work: Work) -> None:
+            accepted = self.ledger.accept(work, request)
+            # Registered before the commit: the result may come with the very next one.
+            work.tx.after(_resolve, done, accepted)
+            work.tx.after(lambda: result.append(self.waiters.add(accepted.id)))
+
+        self._submit(accept, lambda error: None if done.done() else done.set_exception(error))
+        accepted = await done
+        future = result[0]
+        try:
+            if accepted.existing is not None and accepted.existing.output is not None:
+                return accepted, accepted.existing.output
+            return accepted, await future
+        finally:
+            self.waiters.discard(accepted.id, future)
+
+    async def attach(self, id: bytes) -> bytes | None:
+        """Wait for the result of an invocation; None if it is unknown."""
+        future = self.waiters.add(id)
+        try:
+            found = invocations.outline(self.store.reader, id)
+            if found is None:
+                # Perhaps accepted a moment ago and not committed yet.
+                await self.store.writer.drain()
+                found = invocations.outline(self.store.reader, id)
+            if found is None:
+                return future.result() if future.done() else None
+            return found.output if found.output is not None else await future
+        finally:
+            self.waiters.discard(id, future)
+
+    def target_of(self, id: bytes) -> invocations.Target | None:
+        """Which handler an invocation is for; None if it is unknown."""
+        return invocations.target(self.store.reader, id)
+
+    def outline(self, id: bytes) -> invocations.Outline | None:
+        """Status and result of an invocation; None if it is unknown."""
+        return invocations.outline(self.store.reader, id)
+
+    async def resolve_awakeable(
+        self, id: bytes, index: int, *, value: bytes | None, reason: str | None
+    ) -> None:
+        """Deliver a result to an awakeable, fire and forget: the first one counts."""
+        if reason is not None:
+            failure = m.Failure(code=500, message=reason)
+            signal = m.SignalNotification(idx=index, failure=failure)
+        else:
+            signal = m.SignalNotification(idx=index, value=m.Value(content=value or b""))
+        await self._write(lambda work: self.ledger.signal(work, id, signal))
+
+    # --- operators -----------------------------------------------------------------------------
+
+    async def cancel(self, id: bytes) -> bool:
+        """Ask an invocation to stop. True: it had not started and is gone. Raises RequestError."""
+        return await self._write(lambda work: self._cancel(work, id))
+
+    def _cancel(self, work: Work, id: bytes) -> bool:
+        seq = self._unfinished(work, id)
+        inv = self.ledger.get(work, seq)
+        assert inv is not None
+        self.ledger.cancel(work, inv)
+        return inv.status is Status.COMPLETED
+
+    async def kill(self, id: bytes) -> None:
+        """End an invocation and those it waits for. Raises RequestError."""
+        await self._write(lambda work: self._kill(work, id))
+
+    def _kill(self, work: Work, id: bytes) -> None:
+        inv = self.ledger.get(work, self._unfinished(work, id))
+        assert inv is not None
+        self.ledger.kill(work, inv)
+
+    async def resume(self, id: bytes) -> None:
+        """Try a paused or retrying invocation now. Raises RequestError."""
+        await self._write(lambda work: self._resume(work, id))
+
+    def _resume(self, work: Work, id: bytes) -> None:
+        inv = self.ledger.get(work, self._unfinished(work, id))
+        assert inv is not None
+        if inv.status in (Status.SCHEDULED, Status.PENDING):
+            raise RequestError(
+                f"the invocation '{ids.format_invocation(id)}' has not started yet", status=425
+            )
+        self.ledger.resume(work, inv)
+
+    def _unfinished(self, work: Work, id: bytes) -> int:
+        found = invocations.outline(work.tx, id)
+        if found is None:
+            raise NotFound(f"the invocation '{ids.format_invocation(id)}' does not exist")
+        if found.status == Status.COMPLETED:
+            raise Conflict(
+                f"the invocation '{ids.format_invocation(id)}' was already completed."
+            )
+        return found.seq
+
+    # --- units of work -------------------------------------------------------------------------
+
+    def _submit(
+        self,
+        change: Callable[[Work], object],
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        works: list[Work] = []
+
+        def unit(tx: Transaction) -> None:
+            work = Work(tx, self.clock.now())
+            works.append(work)
+            change(work)
+            tx.after(self._committed, work)
+
+        def undone(error: BaseException) -> None:
+            for work in works:
+                self._rolled_back(work, error)
+            if failed is not None:
+                failed(error)
+
+        self.store.writer.submit(unit, undone)
+
+    async def _write(self, change: Callable[[Work], _T]) -> _T:
+        done: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+
+        def carried(work: Work) -> None:
+            work.tx.after(_resolve, done, change(work))
+
+        self._submit(carried, lambda error: None if done.done() else done.set_exception(error))
+        return await done
+
+    def _committed(self, work: Work) -> None:
+        lives = self.ledger.lives
+        for inv in work.parked:
+            if inv.status is not Status.RUNNING and lives.get(inv.seq) is inv:
+                del lives[inv.seq]
+        self._waiting += work.waiting
+        for seq, attempt in work.aborted:
+            self._driver.abort(seq, attempt)
+        if not self._closing:
+            for inv, deployment in work.opened:
+                if lives.get(inv.seq) is inv and inv.status is Status.RUNNING:
+                    self._driver.open(inv, deployment)
+                else:
+                    self._slots.give_back(deployment.id)
+        for id, output in work.finished:
+            self.waiters.resolve(id, output)
+        for deployment_id in work.returned:
+            self._slots.give_back(deployment_id)
+        for deployment_id, seq in work.lined_up:
+            self._slots.wait(deployment_id, seq)
+        if work.lined_up or work.returned:
+            self._admit()
+        if work.earliest is not None and not self._closing:
+            self._alarm.set(work.earliest)
+
+    def _rolled_back(self, work: Work, error: BaseException) -> None:
+        for deployment_id in work.taken:
+            self._slots.give_back(deployment_id)
+        for seq in work.touched:
+            self.ledger.lives.pop(seq, None)
+            self._driver.abort(seq)
+        if work.touched and not self._closing:
+            _log.error("a unit of work was undone: %r", error, exc_info=error)
+            asyncio.get_running_loop().call_later(
+                _LOOK_AGAIN_SECONDS, self._look_again, frozenset(work.touched)
+            )
+
+    def _look_again(self, seqs: frozenset[int]) -> None:
+        if not self._closing:
+            self._submit(lambda work: self._recover_each(work, seqs))
+            self._alarm.set(self.clock.now())
+
+    # --- slots, timers, retention --------------------------------------------------------------
+
+    def _exchange_over(self, deployment_id: str) -> None:
+        self._slots.give_back(deployment_id)
+        self._admit()
+
+    def _admit(self) -> None:
+        if self._closing:
+            return
+        for deployment_id, seq in self._slots.admit():
+            self._submit(partial(self.ledger.admit, deployment_id=deployment_id, seq=seq))
+
+    def _ring(self) -> None:
+        self._submit(self._fire, self._fire_later)
+
+    def _fire(self, work: Work) -> None:
+        due = schedule.due(work.tx, work.now, _TIMERS_AT_ONCE)
+        for timer in due:
+            schedule.disarm(work.tx, *timer)
+            if timer.completion:
+                self.ledger.wake(work, timer.seq, timer.completion)
+            else:
+                self.ledger.look(work, timer.seq)
+        next_at = work.now if len(due) == _TIMERS_AT_ONCE else schedule.next_due(work.tx)
+        if next_at is not None:
+            work.earliest = min(next_at, work.earliest or next_at)
+
+    def _fire_later(self, error: BaseException) -> None:
+        if not self._closing:
+            self._alarm.set(self.clock.now() + int(_LOOK_AGAIN_SECONDS * 1000))
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            while retention.anything_expired(self.store.reader, self.clock.now()):
+                if not await self._write(retention.sweep):
+                    break
+
+    def _spawn(self, coroutine: object) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _resolve(done: asyncio.Future[_T], result: _T) -> None:
+    if not done.done():
+        done.set_result(result)

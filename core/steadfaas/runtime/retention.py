@@ -1,0 +1,33 @@
+"""Forgets what need not be kept any more, in small steps between other work."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from steadfaas.machine.status import Kind
+from steadfaas.runtime.ledger import Work
+from steadfaas.store import invocations, keys, schedule
+from steadfaas.store.port import Reader
+
+# How many records one transaction removes: small enough that no request notices.
+STEP: Final = 100
+
+
+def anything_expired(reader: Reader, now: int) -> bool:
+    """Whether there is something to forget."""
+    at = schedule.next_expiry(reader)
+    return at is not None and at <= now
+
+
+def sweep(work: Work) -> bool:
+    """Forget up to STEP records and STEP journals. True: there may be more."""
+    expired = schedule.expired(work.tx, work.now, STEP)
+    for record in expired:
+        invocations.forget(work.tx, record.seq)
+        if record.kind == Kind.WORKFLOW_RUN:
+            keys.clear_workflow(work.tx, record.service, record.key or "")
+    journals = schedule.expired_journals(work.tx, work.now, STEP)
+    for seq in journals:
+        invocations.forget_journal(work.tx, seq)
+        schedule.forget_journal(work.tx, seq)
+    return len(expired) == STEP or len(journals) == STEP

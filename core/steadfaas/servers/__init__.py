@@ -1,0 +1,1 @@
+"""The HTTP faces of the engine: ingress and admin API."""

@@ -1,0 +1,202 @@
+"""Assembles the engine and its two servers, and their life: start, ready, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from steadfaas.clock import SystemClock
+from steadfaas.deployments.adapters import Adapters
+from steadfaas.deployments.catalog import HandlerOptions
+from steadfaas.deployments.discover import Patience, discover
+from steadfaas.deployments.records import load_catalog
+from steadfaas.deployments.register import Registry
+from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy
+from steadfaas.runtime.engine import Engine, Tuning
+from steadfaas.servers.admin import AdminContext, build_admin
+from steadfaas.servers.admin_invocations import invocation_routes
+from steadfaas.servers.ingress import Ingress
+from steadfaas.store.sqlite import Store
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http import RawRequestMessage
+    from aiohttp.streams import StreamReader
+    from aiohttp.web_protocol import RequestHandler
+
+    from steadfaas.config import Settings
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code.
+
+    Raises StoreError if the data directory cannot be used, OSError if an address cannot be taken.
+    """
+    _raise_file_limit()
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(_serve(settings))
+    return uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with serving(settings):
+        await stopped.wait()
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Engine]:
+    """The engine with both servers, ready for requests; drained and closed at the end."""
+    store = Store.open(settings.data_dir, durability=settings.durability)
+    try:
+        engine, admin = _assemble(settings, store)
+        await engine.start()
+        try:
+            async with _listening(settings, engine, admin):
+                yield engine
+        finally:
+            await engine.stop()
+    finally:
+        await store.close()
+
+
+def _assemble(settings: Settings, store: Store) -> tuple[Engine, web.Application]:
+    defaults = handler_defaults(settings)
+    catalog = load_catalog(store.reader, defaults)
+    clock = SystemClock()
+    engine = Engine(store=store, catalog=catalog, clock=clock, tuning=tuning(settings))
+    patience = Patience(
+        attempt_timeout=settings.discovery_timeout / 1000,
+        deadline=settings.discovery_deadline / 1000,
+    )
+    registry = Registry(
+        catalog=catalog,
+        writer=store.writer,
+        adapters=Adapters(),
+        discover=lambda reference, headers: discover(
+            engine.transport.session, reference, headers, patience=patience
+        ),
+        clock=clock,
+        randomness=secrets.token_bytes,
+        defaults=defaults,
+        compatibility=settings.compatibility,
+    )
+    context = AdminContext(
+        catalog=catalog,
+        registry=registry,
+        clock=clock,
+        reader=store.reader,
+        cluster_name=settings.cluster_name,
+        ingress_endpoint=f"{settings.ingress.url}/",
+        engine=engine,
+    )
+    return engine, build_admin(context, invocation_routes(engine))
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    settings: Settings, engine: Engine, admin: web.Application
+) -> AsyncIterator[None]:
+    """Both servers. At the end they stop listening first; open requests get their answers while
+    the engine drains, and only then the connections are closed."""
+    loop = asyncio.get_running_loop()
+    ingress = web.Server(
+        Ingress(engine, max_body=settings.max_body_bytes).handle,
+        request_factory=partial(_request, settings.max_body_bytes),
+        handler_cancellation=True,
+        access_log=None,
+    )
+    runner = web.AppRunner(admin, access_log=None, handle_signals=False, shutdown_timeout=1)
+    await runner.setup()
+    listening = []
+    try:
+        assert runner.server is not None
+        for server, address in ((runner.server, settings.admin), (ingress, settings.ingress)):
+            listening.append(
+                await loop.create_server(server, address.host, address.port, backlog=1024)
+            )
+        yield
+    finally:
+        for sockets in listening:
+            sockets.close()
+        await engine.stop()
+        await ingress.shutdown(1)
+        await runner.cleanup()
+
+
+def _request(
+    max_body: int,
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    return web.BaseRequest(
+        message,
+        payload,
+        protocol,
+        writer,
+        task,
+        asyncio.get_running_loop(),
+        client_max_size=max_body,
+    )
+
+
+def handler_defaults(settings: Settings) -> HandlerOptions:
+    """What holds for handlers whose service sets nothing."""
+    return HandlerOptions(
+        inactivity_timeout=settings.inactivity_timeout,
+        abort_timeout=settings.abort_timeout,
+        journal_retention=settings.journal_retention,
+        idempotency_retention=settings.idempotency_retention,
+        workflow_retention=settings.workflow_completion_retention,
+        retry=RetryPolicy(
+            initial_interval=settings.retry_initial_interval,
+            factor=settings.retry_exponentiation_factor,
+            max_interval=settings.retry_max_interval,
+            max_attempts=settings.retry_max_attempts,
+            on_max_attempts=(
+                OnMaxAttempts.KILL
+                if settings.retry_on_max_attempts == "kill"
+                else OnMaxAttempts.PAUSE
+            ),
+        ),
+    )
+
+
+def tuning(settings: Settings) -> Tuning:
+    """The engine's limits."""
+    return Tuning(
+        cluster_name=settings.cluster_name,
+        connect_timeout=settings.connect_timeout / 1000,
+        max_concurrency=settings.max_concurrency,
+        max_concurrency_per_deployment=settings.max_concurrency_per_deployment,
+        max_queued=settings.max_queued,
+        max_frame_bytes=settings.max_frame_bytes,
+        max_journal_entries=settings.max_journal_entries,
+        max_journal_bytes=settings.max_journal_bytes,
+        drain_seconds=settings.drain_seconds,
+    )
+
+
+def _raise_file_limit() -> None:
+    """Every open exchange is a file; the usual soft limit is far below the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else 65_536
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

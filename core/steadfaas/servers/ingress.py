@@ -1,0 +1,378 @@
+"""The ingress: where requests for handlers arrive, and where their results are asked for.
+
+Paths are taken apart by hand: a key may hold anything, percent-encoded, and the first part is a
+service's name or `restate`. Bodies pass through untouched, in both directions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+from aiohttp import web
+
+from steadfaas import ids
+from steadfaas.deployments.catalog import Handler, ServiceRevision
+from steadfaas.durations import parse_duration
+from steadfaas.errors import BadRequest, NotFound, RequestError, SteadfaasError
+from steadfaas.machine.status import Kind, Status, kind_of
+from steadfaas.runtime.engine import Engine
+from steadfaas.runtime.ledger import Accepted, Request
+from steadfaas.servers.problems import ID_HEADER, INVOCATION, ingress_problem
+from steadfaas.servers.times import timestamp
+from steadfaas.store.invocations import Outline
+from steadfaas.wire import messages as m
+from steadfaas.wire.codec import decode
+from steadfaas.wire.hot import input_payload
+from steadfaas.wire.manifest import ServiceType
+
+_NOT_PASSED_ON: Final = frozenset({"idempotency-key", "host", "connection", "transfer-encoding"})
+_NOT_COMPLETED: Final = 470
+
+Answer = Awaitable[web.StreamResponse]
+
+
+class Ingress:
+    """Answers every request to the ingress address."""
+
+    def __init__(self, engine: Engine, *, max_body: int) -> None:
+        self._engine = engine
+        self._max_body = max_body
+        self._own: dict[str, Callable[[web.BaseRequest, list[str]], Answer]] = {
+            "health": self._health,
+            "invocation": self._invocation,
+            "attach": self._attach_by_id,
+            "output": self._output_by_id,
+            "workflow": self._workflow,
+            "awakeables": self._awakeables,
+            "lookup": self._lookup,
+            "call": self._call_route,
+            "send": self._send_route,
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer to one request. Never raises for what a client sent."""
+        try:
+            if request.method == "OPTIONS":
+                return _preflight(request)
+            response = await self._route(request)
+        except SteadfaasError as error:
+            response = ingress_problem(error)
+        except web.HTTPRequestEntityTooLarge:
+            response = ingress_problem(
+                RequestError(
+                    f"the body is larger than {self._max_body} bytes (setting max_body_bytes)",
+                    status=413,
+                )
+            )
+        origin = request.headers.get("origin")
+        if origin is not None:
+            response.headers["access-control-allow-origin"] = origin
+            response.headers["access-control-allow-credentials"] = "true"
+            response.headers["vary"] = "origin"
+        return response
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.raw_path.partition("?")[0]
+        parts = path.split("/")[1:]
+        if parts[0] == "restate":
+            own = self._own.get(parts[1]) if len(parts) > 1 else None
+            if own is None:
+                raise NotFound("not found")
+            return await own(request, parts[2:])
+        return await self._invoke(request, parts, send=None)
+
+    # --- calls and sends -----------------------------------------------------------------------
+
+    def _call_route(self, request: web.BaseRequest, parts: list[str]) -> Answer:
+        return self._invoke(request, parts, send=False)
+
+    def _send_route(self, request: web.BaseRequest, parts: list[str]) -> Answer:
+        return self._invoke(request, parts, send=True)
+
+    async def _invoke(
+        self, request: web.BaseRequest, parts: list[str], *, send: bool | None
+    ) -> web.StreamResponse:
+        if len(parts) < 2:
+            raise BadRequest(f"bad path: {request.raw_path.partition('?')[0]}")
+        if request.method not in ("POST", "GET"):
+            raise RequestError("only POST and GET call a handler", status=405)
+        revision, handler, key, send = self._target(parts, send)
+        kind = kind_of(revision.type, handler.kind)
+        idempotency_key = _idempotency_key(request, kind)
+        delay = _delay(request, send=send)
+        body = await request.read()
+        fault = handler.check_input(request.headers.get("content-type"), bool(body))
+        if fault is not None:
+            raise BadRequest(fault)
+        now = self._engine.clock.now()
+        wanted = Request(
+            service=revision.name,
+            handler=handler.name,
+            key=key,
+            kind=kind,
+            options=handler.options,
+            input=input_payload(_passed_on(request), body),
+            idempotency_key=idempotency_key,
+            not_before=0 if delay is None else now + delay,
+        )
+        if send:
+            accepted = await self._engine.accept(wanted)
+            return _accepted(accepted, None if delay is None else now + delay)
+        return await self._call(wanted, handler)
+
+    def _target(
+        self, parts: list[str], send: bool | None
+    ) -> tuple[ServiceRevision, Handler, str | None, bool]:
+        """What a path names: [service, handler] or [service, key, handler], then maybe `send`."""
+        catalog = self._engine.catalog
+        service = unquote(parts[0])
+        revision = catalog.latest(service)
+        if revision is None:
+            catalog.handler(service, "")  # raises NotFound with the sentence
+            raise AssertionError("unreachable")
+        length = 2 if revision.type is ServiceType.SERVICE else 3
+        if send is None:
+            send = len(parts) == length + 1 and parts[-1] == "send"
+            parts = parts[:length] if send else parts
+        if len(parts) != length:
+            raise BadRequest(
+                "bad path, expected either /:service-name/:handler or"
+                " /:object-name/:object-key/:handler"
+            )
+        revision, handler = catalog.handler(service, unquote(parts[-1]))
+        if not handler.public:
+            raise BadRequest("the invoked service is not public")
+        if length == 2:
+            return revision, handler, None, send
+        try:
+            return revision, handler, unquote(parts[1], errors="strict"), send
+        except UnicodeDecodeError:
+            raise BadRequest("the key in the path is not valid UTF-8") from None
+
+    async def _call(self, wanted: Request, handler: Handler) -> web.StreamResponse:
+        accepted, output = await self._engine.call(wanted)
+        if accepted.existing is not None and wanted.kind is Kind.WORKFLOW_RUN:
+            error = RequestError("the workflow method was already invoked", status=409)
+            return ingress_problem(error, source=INVOCATION, invocation_id=accepted.id)
+        return _result(output, accepted.id, handler, accepted.existing)
+
+    # --- results -------------------------------------------------------------------------------
+
+    async def _invocation(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+        if len(parts) < 2:
+            raise NotFound("not found")
+        action, target = parts[-1], parts[:-1]
+        if len(target) == 1:
+            return await self._result_of(_invocation_id(target[0]), action)
+        if len(target) not in (3, 4):
+            raise NotFound("not found")
+        names = [unquote(part) for part in target]
+        service, idempotency_key = names[0], names[-1]
+        key = names[1] if len(names) == 4 else None
+        self._engine.catalog.handler(service, names[-2])
+        id = ids.idempotent_invocation(service, key, names[-2], idempotency_key)
+        return await self._result_of(id, action)
+
+    def _attach_by_id(self, request: web.BaseRequest, parts: list[str]) -> Answer:
+        return self._result_of(_invocation_id("/".join(parts)), "attach")
+
+    def _output_by_id(self, request: web.BaseRequest, parts: list[str]) -> Answer:
+        return self._result_of(_invocation_id("/".join(parts)), "output")
+
+    async def _workflow(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+        if len(parts) != 3:
+            raise NotFound("not found")
+        name, key, action = (unquote(part) for part in parts)
+        revision = self._engine.catalog.latest(name)
+        if revision is None:
+            self._engine.catalog.handler(name, "")
+        return await self._result_of(ids.workflow_invocation(name, key), action)
+
+    async def _result_of(self, id: bytes, action: str) -> web.StreamResponse:
+        if action == "attach":
+            output = await self._engine.attach(id)
+            if output is None:
+                return ingress_problem(NotFound("not found"), source=INVOCATION)
+            return self._stored_result(id, output)
+        if action != "output":
+            raise NotFound("not found")
+        found = self._engine.outline(id)
+        if found is None:
+            raise NotFound("invocation not found")
+        if found.status != Status.COMPLETED or found.output is None:
+            raise RequestError(
+                "the invocation exists but has not completed yet", status=_NOT_COMPLETED
+            )
+        return self._stored_result(id, found.output)
+
+    def _stored_result(self, id: bytes, output: bytes) -> web.StreamResponse:
+        target = self._engine.target_of(id)
+        handler = None
+        existing = None
+        if target is not None:
+            revision = self._engine.catalog.latest(target.service)
+            handler = revision.handlers.get(target.handler) if revision is not None else None
+            existing = self._engine.outline(id) if target.idempotency_key is not None else None
+        return _result(output, id, handler, existing)
+
+    async def _lookup(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+        try:
+            target = json.loads(await request.read())
+            if target["target"] == "workflow":
+                id = ids.workflow_invocation(
+                    str(target["workflowName"]), str(target["workflowKey"])
+                )
+            else:
+                key = target.get("serviceKey")
+                id = ids.idempotent_invocation(
+                    str(target["service"]),
+                    None if key is None else str(key),
+                    str(target["handler"]),
+                    str(target["idempotencyKey"]),
+                )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise BadRequest(
+                "bad lookup: send a JSON object with target 'workflow' (workflowName, workflowKey)"
+                " or 'idempotentInvocation' (service, serviceKey, handler, idempotencyKey)"
+            ) from None
+        return _json({"invocationId": ids.format_invocation(id)})
+
+    # --- awakeables, health --------------------------------------------------------------------
+
+    async def _awakeables(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+        if request.method != "POST":
+            raise RequestError("awakeables are completed with POST", status=405)
+        if len(parts) != 2 or parts[1] not in ("resolve", "reject"):
+            raise NotFound("not found")
+        try:
+            id, index = ids.parse_awakeable(unquote(parts[0]))
+        except ids.InvalidId as error:
+            raise BadRequest(f"bad awakeable id '{parts[0]}': {error}") from None
+        if index < ids.FIRST_AWAKEABLE_SIGNAL:
+            raise BadRequest(f"bad awakeable id '{parts[0]}': signal {index} is reserved")
+        body = await request.read()
+        if parts[1] == "resolve":
+            await self._engine.resolve_awakeable(id, index, value=body, reason=None)
+        else:
+            reason = body.decode("utf-8", "replace")
+            await self._engine.resolve_awakeable(id, index, value=None, reason=reason)
+        return web.Response(status=202)
+
+    async def _health(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            raise RequestError("health is asked for with GET", status=405)
+        return _json({"services": [known.name for known in self._engine.catalog.services()]})
+
+
+def _idempotency_key(request: web.BaseRequest, kind: Kind) -> str | None:
+    text = request.headers.get("idempotency-key")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isprintable() or not text:
+        raise BadRequest("bad header idempotency-key: use printable ASCII characters")
+    if kind is Kind.WORKFLOW_RUN:
+        raise BadRequest(
+            "cannot use the idempotency key with workflow handlers. A workflow runs once per key"
+            " anyway: leave the header out"
+        )
+    return text
+
+
+def _delay(request: web.BaseRequest, *, send: bool) -> int | None:
+    """The `delay` of the query, in milliseconds."""
+    query = request.raw_path.partition("?")[2]
+    if not query:
+        return None
+    text = dict(parse_qsl(query, keep_blank_values=True)).get("delay")
+    if text is None:
+        return None
+    if not send:
+        raise BadRequest(
+            "cannot use the delay query parameter with calls. The delay is supported only with"
+            " sends"
+        )
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise BadRequest(f"bad delay: {error}") from None
+
+
+def _passed_on(request: web.BaseRequest) -> list[tuple[str, str]]:
+    """The headers that the handler sees, names in lower case."""
+    headers = [("x-restate-ingress-path", request.raw_path)]
+    for raw_name, raw_value in request.raw_headers:
+        name = raw_name.decode("ascii", "replace").lower()
+        if name not in _NOT_PASSED_ON:
+            headers.append((name, raw_value.decode("utf-8", "replace")))
+    return headers
+
+
+def _invocation_id(text: str) -> bytes:
+    try:
+        return ids.parse_invocation(unquote(text))
+    except ids.InvalidId as error:
+        raise BadRequest(f"bad invocation id '{text[:80]}': {error}") from None
+
+
+def _accepted(accepted: Accepted, execution_time: int | None) -> web.Response:
+    id = ids.format_invocation(accepted.id)
+    answer = {"invocationId": id}
+    if accepted.existing is not None:
+        answer["status"] = "PreviouslyAccepted"
+    else:
+        if execution_time is not None:
+            answer["executionTime"] = timestamp(execution_time)
+        answer["status"] = "Accepted"
+    return _json(answer, status=202, headers={ID_HEADER: id})
+
+
+def _result(
+    output: bytes, id: bytes, handler: Handler | None, existing: Outline | None
+) -> web.Response:
+    result = decode(m.OutputCommand, output)
+    if result.failure is not None:
+        error = RequestError(result.failure.message, status=result.failure.code)
+        return ingress_problem(error, source=INVOCATION, invocation_id=id)
+    headers = {ID_HEADER: ids.format_invocation(id)}
+    if existing is not None and existing.expires_at is not None:
+        expires = datetime.fromtimestamp(existing.expires_at / 1000, UTC)
+        headers["idempotency-expires"] = expires.isoformat(timespec="milliseconds")
+    content = b"" if result.value is None else result.value.content
+    content_type = _content_type(handler, empty=not content)
+    if content_type is not None:
+        headers["content-type"] = content_type
+    return web.Response(body=content, headers=headers)
+
+
+def _content_type(handler: Handler | None, *, empty: bool) -> str | None:
+    rule = None if handler is None else handler.manifest.output
+    if rule is None or (empty and not rule.set_content_type_if_empty):
+        return None
+    return rule.content_type
+
+
+def _json(
+    answer: object, *, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    body = json.dumps(answer, separators=(",", ":")).encode()
+    return web.Response(
+        body=body, status=status, headers={"content-type": "application/json", **(headers or {})}
+    )
+
+
+def _preflight(request: web.BaseRequest) -> web.Response:
+    headers = {"vary": "origin, access-control-request-method, access-control-request-headers"}
+    mirrored = {
+        "origin": "access-control-allow-origin",
+        "access-control-request-method": "access-control-allow-methods",
+        "access-control-request-headers": "access-control-allow-headers",
+    }
+    for asked, allowed in mirrored.items():
+        if asked in request.headers:
+            headers[allowed] = request.headers[asked]
+    headers["access-control-allow-credentials"] = "true"
+    return web.Response(headers=headers)

@@ -1,0 +1,87 @@
+"""Errors to HTTP answers, in one place. The verdict and the code decide, never the text.
+
+The admin API answers `{"message", "restate_code"}`. The ingress answers `{"code", "message",
+"source"}` and repeats the source in a header: `ingress` for what we refuse, `invocation` for what a
+handler ended with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from steadfaas import ids
+from steadfaas.errors import (
+    AttemptFailure,
+    DiscoveryError,
+    Overloaded,
+    RequestError,
+    SteadfaasError,
+    StoreError,
+)
+
+INGRESS: Final = "ingress"
+INVOCATION: Final = "invocation"
+SOURCE_HEADER: Final = "x-restate-error-source"
+ID_HEADER: Final = "x-restate-id"
+# An answer with one of these cannot have a body.
+_BODILESS: Final = frozenset({204, 205, 304})
+
+
+def admin_problem(error: SteadfaasError) -> web.Response:
+    """The admin API's answer to an error."""
+    message = _message(error)
+    if error.code is not None:
+        message = f"[{error.code}] {message}"
+    body = {"message": message, "restate_code": error.code}
+    return _json(status_of(error), body, _retry_headers(error))
+
+
+def ingress_problem(
+    error: SteadfaasError, *, source: str = INGRESS, invocation_id: bytes | None = None
+) -> web.Response:
+    """The ingress' answer to an error. With the source INVOCATION the error's status is what the
+    handler chose: any number, in the body as it is, and as the HTTP status where HTTP allows it."""
+    code = status_of(error)
+    headers = {**_retry_headers(error), SOURCE_HEADER: source}
+    if invocation_id is not None:
+        headers[ID_HEADER] = ids.format_invocation(invocation_id)
+    body = {"code": code, "message": _message(error), "source": source}
+    # Below 200 an answer is not final; the exempted ones cannot have a body.
+    carried = 200 <= code <= 999 and code not in _BODILESS
+    return _json(code if carried else 500, body, headers)
+
+
+def status_of(error: SteadfaasError) -> int:
+    """The HTTP status of an error."""
+    match error:
+        case RequestError() | DiscoveryError():
+            return error.status
+        case AttemptFailure():
+            return error.http_code
+        case StoreError():
+            return 503
+        case _:
+            return 500
+
+
+def _message(error: SteadfaasError) -> str:
+    # AttemptFailure puts its code into its text as well; its message has none.
+    message: str = getattr(error, "message", None) or str(error) or type(error).__name__
+    return message
+
+
+def _retry_headers(error: SteadfaasError) -> dict[str, str]:
+    return {"retry-after": str(error.retry_after)} if isinstance(error, Overloaded) else {}
+
+
+def _json(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> web.Response:
+    return web.Response(
+        status=status,
+        body=json.dumps(body, separators=(",", ":")).encode(),
+        # Without a charset: the CLI compares the whole value.
+        headers={**headers, "content-type": "application/json"},
+    )

@@ -1,0 +1,236 @@
+"""Invocations, journals and attempts in the store: rows to machine objects and back."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from steadfaas.machine.failure import FailureRecord
+from steadfaas.machine.invocation import Entry, Invocation
+from steadfaas.machine.status import Kind, Status
+from steadfaas.store import sql
+from steadfaas.store.port import Reader, Tx
+from steadfaas.store.writer import Transaction
+
+_Q: Final = sql.load("invocations")
+# Journal entries and attempts of one invocation are neighbours: position = seq * 2^20 + index.
+SPAN: Final = 1 << 20
+KEPT_ATTEMPTS: Final = 1000
+
+
+class Outline(NamedTuple):
+    """What a request about an invocation needs first. `expires_at` is in ms since the epoch."""
+
+    seq: int
+    status: int
+    output: bytes | None
+    expires_at: int | None
+    completed_at: int | None
+
+
+class Target(NamedTuple):
+    """Which handler an invocation is for, and how it was asked for."""
+
+    service: str
+    handler: str
+    idempotency_key: str | None
+
+
+class Description(NamedTuple):
+    """What an operator wants to see. Times are in ms since the epoch."""
+
+    seq: int
+    status: int
+    service: str
+    handler: str
+    key: str | None
+    deployment: str | None
+    version: int | None
+    created_at: int
+    modified_at: int
+    attempt: int
+    started_at: int
+    retry_count: int
+    due_at: int | None
+    failure: str | None
+    completed_at: int | None
+    output: bytes | None
+    idempotency_key: str | None
+
+
+class Attempt(NamedTuple):
+    """One attempt that ended. Times are in ms since the epoch."""
+
+    number: int
+    deployment: str
+    started_at: int
+    ended_at: int
+    outcome: str
+
+
+def insert(tx: Tx, inv: Invocation) -> None:
+    """Store a new invocation with the input that its journal begins with."""
+    tx.execute(
+        _Q.insert,
+        (
+            inv.seq, inv.id, int(inv.status), inv.service, inv.handler, inv.key, int(inv.kind),
+            inv.deployment, inv.version, inv.created_at, inv.modified_at, inv.attempt,
+            inv.started_at, inv.due_at, inv.idempotency_key, inv.invoked_by,
+            inv.completion_retention, inv.journal_retention,
+        ),
+    )  # fmt: skip
+    frame_type, payload = inv.journal[0]
+    tx.execute(_Q.append, (inv.seq * SPAN, frame_type, payload))
+
+
+def save(tx: Tx, inv: Invocation) -> None:
+    """Store what changed of an unfinished invocation."""
+    tx.execute(
+        _Q.save,
+        (
+            int(inv.status), inv.deployment, inv.version, inv.modified_at, inv.attempt,
+            inv.started_at, len(inv.journal), inv.failures, inv.retry_count, inv.due_at,
+            inv.awaits, None if inv.failure is None else inv.failure.to_json(), inv.seq,
+        ),
+    )  # fmt: skip
+
+
+def complete(tx: Tx, inv: Invocation, now: int) -> None:
+    """Store the result, or forget the invocation at once where nothing of it is retained."""
+    keep_journal = min(inv.journal_retention, inv.completion_retention)
+    if not inv.completion_retention:
+        forget(tx, inv.seq)
+        return
+    expires_at = now + inv.completion_retention
+    tx.execute(
+        _Q.complete,
+        (
+            now, now, inv.output, expires_at,
+            now + keep_journal if 0 < keep_journal < inv.completion_retention else None,
+            len(inv.journal), inv.attempt, inv.deployment, inv.version,
+            None if inv.failure is None else inv.failure.to_json(), inv.seq,
+        ),
+    )  # fmt: skip
+    if not keep_journal:
+        forget_journal(tx, inv.seq)
+
+
+def forget(tx: Tx, seq: int) -> None:
+    """Delete the record, its journal and its attempts."""
+    tx.execute(_Q.delete, (seq,))
+    forget_journal(tx, seq)
+
+
+def forget_journal(tx: Tx, seq: int) -> None:
+    """Delete the journal and the attempts."""
+    span = (seq * SPAN, (seq + 1) * SPAN)
+    tx.execute(_Q.delete_journal, span)
+    tx.execute(_Q.delete_attempts, span)
+
+
+def append(tx: Tx, seq: int, index: int, frame_type: int, payload: bytes) -> None:
+    """Store one journal entry."""
+    tx.execute(_Q.append, (seq * SPAN + index, frame_type, payload))
+
+
+def journal(reader: Reader, seq: int) -> list[Entry]:
+    """The stored journal, in order."""
+    return reader.execute(_Q.journal, (seq * SPAN, (seq + 1) * SPAN)).fetchall()
+
+
+def load(reader: Reader, seq: int) -> Invocation | None:
+    """The invocation with its journal; None if it is gone."""
+    row = reader.execute(_Q.by_seq, (seq,)).fetchone()
+    if row is None:
+        return None
+    inv = Invocation(
+        seq=row[0],
+        id=row[1],
+        status=Status(row[2]),
+        service=row[3],
+        handler=row[4],
+        key=row[5],
+        kind=Kind(row[6]),
+        created_at=row[9],
+        idempotency_key=row[19],
+        invoked_by=row[20],
+        completion_retention=row[21],
+        journal_retention=row[22],
+    )
+    inv.restore(journal(reader, seq))
+    inv.deployment, inv.version, inv.modified_at, inv.attempt = row[7], row[8], row[10], row[11]
+    inv.started_at, inv.failures, inv.retry_count = row[12], row[14], row[15]
+    inv.due_at, inv.awaits = row[16], row[17]
+    inv.failure = None if row[18] is None else FailureRecord.from_json(row[18])
+    if row[23] is not None:
+        inv.output = row[23]
+    return inv
+
+
+def outline(reader: Reader, id: bytes) -> Outline | None:
+    """Status and result by id; None if unknown."""
+    row = reader.execute(_Q.outline_by_id, (id,)).fetchone()
+    return None if row is None else Outline(*row)
+
+
+def target(reader: Reader, id: bytes) -> Target | None:
+    """The target by id; None if unknown."""
+    row = reader.execute(_Q.target_by_id, (id,)).fetchone()
+    return None if row is None else Target(*row)
+
+
+def describe(reader: Reader, id: bytes) -> Description | None:
+    """What an operator wants to see; None if unknown."""
+    row = reader.execute(_Q.describe_by_id, (id,)).fetchone()
+    return None if row is None else Description(*row)
+
+
+def add_attempt(tx: Tx, inv: Invocation, now: int, outcome: str) -> None:
+    """Note that the latest attempt ended: `completed`, `suspended`, or an RT code."""
+    number = min(inv.attempt, SPAN - 1)
+    tx.execute(
+        _Q.add_attempt, (inv.seq * SPAN + number, inv.deployment, inv.started_at, now, outcome)
+    )
+    if number > KEPT_ATTEMPTS:
+        first = inv.seq * SPAN + 1
+        tx.execute(_Q.delete_old_attempts, (first, first + number - KEPT_ATTEMPTS))
+
+
+def attempts(reader: Reader, seq: int) -> list[Attempt]:
+    """All attempts that ended, in order."""
+    rows = reader.execute(_Q.attempts, (seq * SPAN, (seq + 1) * SPAN))
+    return [Attempt(row[0] - seq * SPAN, *row[1:]) for row in rows]
+
+
+class Numbers:
+    """Hands out numbers that no restart repeats, in the order of their use.
+
+    They are reserved in blocks, so that an accepted request costs no extra write.
+    """
+
+    BLOCK: Final = 4096
+
+    def __init__(self, reader: Reader) -> None:
+        self._last: int = reader.execute(_Q.reserved).fetchone()[0]
+        self._reserved = self._last
+
+    def next(self, tx: Transaction) -> int:
+        """The next number, for use within `tx`."""
+        self._last += 1
+        if self._last > self._reserved:
+            # If this transaction fails, the block is reserved again with the next number.
+            tx.execute(_Q.reserve, (self._last + self.BLOCK,))
+            tx.after(self._confirm, self._last + self.BLOCK)
+        return self._last
+
+    def _confirm(self, reserved: int) -> None:
+        self._reserved = max(self._reserved, reserved)
+
+
+def unfinished(reader: Reader, after: int, limit: int) -> list[tuple[int, int]]:
+    """A page of (seq, status) of unfinished invocations above `after`, oldest first."""
+    return reader.execute(_Q.unfinished, (after, limit)).fetchall()
+
+
+def count_waiting(reader: Reader) -> int:
+    """How many wait for their turn."""
+    return int(reader.execute(_Q.count_waiting).fetchone()[0])

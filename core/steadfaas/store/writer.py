@@ -1,0 +1,193 @@
+"""The one writer: units of work share transactions (group commit), in the order they came.
+
+A unit is a function of a transaction. Units run in the event loop's thread, back to back, each in its
+own savepoint; then one commit makes all of them durable, and only then their after-effects run. While
+a commit is on its way to the disk, new units queue up: they are the next group.
+
+The commit itself runs in a thread of its own, unless the disk has shown to be so fast that handing
+it over would cost more than waiting for it.
+
+A unit that raises is undone alone. A commit that fails undoes the whole group, and every unit of it
+is told: nothing was stored, nothing may be acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from steadfaas.errors import StoreError
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+Unit = Callable[["Transaction"], Any]
+Failed = Callable[[BaseException], None]
+
+MAX_UNITS: Final = 512
+# Handing a commit to a thread and back costs about this much (seconds).
+_WORTH_A_THREAD: Final = 0.0006
+
+
+class Transaction:
+    """What a unit writes through. `after` runs once, after the commit, in order."""
+
+    __slots__ = ("_after", "execute", "executemany")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+        self._after: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+
+    def after(self, action: Callable[..., object], *args: Any) -> None:
+        """Run `action` once everything this unit wrote is durable."""
+        self._after.append((action, args))
+
+
+class Writer:
+    """Collects units, runs them in groups, commits, and reports. Belongs to one event loop."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, on_commit: Callable[[], None] | None = None
+    ) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._queue: list[tuple[Unit, Failed]] = []
+        self._busy = False  # a flush is scheduled, or a commit is under way
+        self._thread = ThreadPoolExecutor(1, "steadfaas-commit")
+        self._commit_seconds = 0.0
+        self._on_commit = on_commit
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def submit(self, unit: Unit, failed: Failed) -> None:
+        """Queue a unit. It either becomes durable and its after-effects run, or `failed` is called."""
+        self._queue.append((unit, failed))
+        if not self._busy:
+            self._busy = True
+            self._idle.clear()
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    async def write(self, unit: Callable[[Transaction], _T]) -> _T:
+        """Run a unit; return what it returned, after its commit.
+
+        Raises what the unit raised, or StoreError if the database refused: nothing was stored then.
+        """
+        done: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+
+        def carried(tx: Transaction) -> None:
+            tx.after(_resolve, done, unit(tx))
+
+        self.submit(carried, lambda error: None if done.done() else done.set_exception(error))
+        return await done
+
+    async def drain(self) -> None:
+        """Wait until everything that was submitted is durable."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Stop. Units that were not flushed are dropped: nobody was told of them."""
+        self._queue.clear()
+        self._thread.shutdown(wait=True)
+
+    def _flush(self) -> None:
+        batch = self._queue[:MAX_UNITS]
+        del self._queue[:MAX_UNITS]
+        tx = Transaction(self._connection)
+        try:
+            self._execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            self._give_up([failed for _, failed in batch], error)
+            return
+        group: list[Failed] = []
+        for unit, failed in batch:
+            if self._run(tx, unit, failed):
+                group.append(failed)
+        if self._commit_seconds < _WORTH_A_THREAD:
+            self._finish(tx, group, *self._commit())
+        else:
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(self._thread, self._commit).add_done_callback(
+                lambda done: self._finish(tx, group, *done.result())
+            )
+
+    def _run(self, tx: Transaction, unit: Unit, failed: Failed) -> bool:
+        mark = len(tx._after)
+        try:
+            self._execute("SAVEPOINT unit")
+            unit(tx)
+            self._execute("RELEASE unit")
+        except Exception as error:  # the edge between one unit and the others
+            del tx._after[mark:]
+            try:
+                self._execute("ROLLBACK TO unit")
+                self._execute("RELEASE unit")
+            except sqlite3.Error:
+                _log.exception("a unit could not be undone; its group will fail to commit")
+            _tell(failed, _translate(error))
+            return False
+        return True
+
+    def _commit(self) -> tuple[sqlite3.Error | None, float]:
+        started = time.perf_counter()
+        try:
+            self._execute("COMMIT")
+        except sqlite3.Error as error:
+            return error, 0.0
+        return None, time.perf_counter() - started
+
+    def _finish(
+        self, tx: Transaction, group: list[Failed], error: sqlite3.Error | None, seconds: float
+    ) -> None:
+        if error is not None:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            self._give_up(group, error)
+            return
+        self._commit_seconds += (seconds - self._commit_seconds) * 0.05
+        self._next()
+        for action, args in tx._after:
+            try:
+                action(*args)
+            except Exception:  # one after-effect must not cost another its own
+                _log.exception("an action after a commit failed")
+        if self._on_commit is not None:
+            self._on_commit()
+
+    def _give_up(self, group: list[Failed], error: sqlite3.Error) -> None:
+        _log.error("a transaction of %d units failed: %s", len(group), error)
+        self._next()
+        for failed in group:
+            _tell(failed, _translate(error))
+
+    def _next(self) -> None:
+        if self._queue:
+            asyncio.get_running_loop().call_soon(self._flush)
+        else:
+            self._busy = False
+            self._idle.set()
+
+
+def _resolve(done: asyncio.Future[_T], result: _T) -> None:
+    if not done.done():
+        done.set_result(result)
+
+
+def _tell(failed: Failed, error: BaseException) -> None:
+    try:
+        failed(error)
+    except Exception:  # the same edge as above
+        _log.exception("a failure could not be reported")
+
+
+def _translate(error: BaseException) -> BaseException:
+    if isinstance(error, sqlite3.Error):
+        translated = StoreError(f"the database refused: {error}")
+        translated.__cause__ = error
+        return translated
+    return error

@@ -1,0 +1,1 @@
+"""Carries bytes to endpoints and names what went wrong."""

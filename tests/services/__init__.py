@@ -1,0 +1,1 @@
+"""Handlers that tests and the benchmark run, written with the official SDKs."""

@@ -1,0 +1,144 @@
+"""Real parts from npm, installed once per checkout and pinned to exact versions.
+
+The official restate-server, the TypeScript SDK and a Node new enough for that SDK all come as npm
+packages. They land in `.cache/npm-<hash of the pins>` (ignored by git), so a changed pin makes a
+fresh folder and an unchanged one costs nothing. Where npm is missing or the install fails, callers
+get the reason as text, and the tests that need the part are skipped with it.
+
+Binaries are named directly, never through npx: npx leaves a parent process behind whose pid is
+not the pid of the program.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CACHE = CHECKOUT / ".cache"
+
+RESTATE_SERVER_VERSION = "1.7.12"
+PINS = {
+    "@restatedev/restate-server": RESTATE_SERVER_VERSION,
+    "@restatedev/restate-sdk": "1.17.2",
+    # The TypeScript SDK calls Promise.withResolvers, which older Nodes lack: there discovery
+    # succeeds and every invocation hangs.
+    "node": "22.23.3",
+}
+
+INSTALL_SECONDS = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class NpmParts:
+    """Where the installed parts are."""
+
+    root: Path
+
+    @property
+    def node_modules(self) -> Path:
+        """The folder that holds the packages."""
+        return self.root / "node_modules"
+
+    @property
+    def node(self) -> Path:
+        """The Node binary."""
+        return self.node_modules / "node" / "bin" / "node"
+
+    @property
+    def restate_server(self) -> Path:
+        """The restate-server binary of this platform."""
+        package = f"restate-server-{_npm_platform()}-{_npm_arch()}"
+        return self.node_modules / "@restatedev" / package / "bin" / "restate-server"
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The parts cannot be had here; `reason` is one sentence for the test summary."""
+
+    reason: str
+
+
+def install() -> NpmParts | Unavailable:
+    """Install the pinned packages unless they are there, and say where they are.
+
+    Safe to call from several processes at once: one installs, the others wait for it (at most
+    about `INSTALL_SECONDS` seconds). A failed install leaves nothing behind.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        return Unavailable("npm is not installed")
+    digest = hashlib.sha256(json.dumps(PINS, sort_keys=True).encode()).hexdigest()[:12]
+    target = CACHE / f"npm-{digest}"
+    CACHE.mkdir(exist_ok=True)
+    with _lock(CACHE / "npm.lock"):
+        if not target.exists():
+            failure = _install_into(npm, target)
+            if failure is not None:
+                return Unavailable(failure)
+    return _checked(NpmParts(target))
+
+
+def _install_into(npm: str, target: Path) -> str | None:
+    """Install beside `target` and rename: a half-installed folder never carries the final name."""
+    scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
+    try:
+        manifest = {"name": "steadfaas-test-parts", "private": True, "dependencies": PINS}
+        (scratch / "package.json").write_text(json.dumps(manifest, indent=2))
+        command = [npm, "install", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"]
+        # A dependency of restate-server reports installs to its vendor unless told not to.
+        environment = {**os.environ, "SCARF_ANALYTICS": "false", "DO_NOT_TRACK": "1"}
+        try:
+            done = subprocess.run(
+                command,
+                cwd=scratch,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"npm install took longer than {INSTALL_SECONDS:.0f} s"
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            return f"npm install failed with exit code {done.returncode}: {last}"
+        scratch.rename(target)
+        return None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _checked(parts: NpmParts) -> NpmParts | Unavailable:
+    for binary in (parts.node, parts.restate_server):
+        if not os.access(binary, os.X_OK):
+            return Unavailable(f"npm brought no {binary.name} for {sys.platform}")
+    return parts
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """An advisory lock between processes; the kernel lets go of it if the holder dies."""
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _npm_platform() -> str:
+    return {"linux": "linux", "darwin": "darwin"}.get(sys.platform, sys.platform)
+
+
+def _npm_arch() -> str:
+    return {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
