@@ -69,7 +69,7 @@ class Demo:
         say("order-1 woke up and failed twice on v1. v2 is healthy, but order-1 is not v2's.")
 
         self.engine.kill()
-        say("SIGKILL: the engine is gone, with order-1 and order-2 unfinished.")
+        say("SIGKILL: the engine is gone, while order-1 waits for its retry and order-2 sleeps.")
         for order in (first, second):
             order.status = "engine is down"
         time.sleep(1)

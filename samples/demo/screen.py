@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -104,15 +105,26 @@ class Screen:
             table.add_row(
                 order.name,
                 order.status,
-                Text("  ").join(self._attempt(attempt) for attempt in order.attempts),
+                self._attempts(order),
                 Text(done_by, style=_STYLE.get(done_by, "")),
             )
         return table
 
-    def _attempt(self, attempt: dict[str, Any]) -> Text:
+    def _attempts(self, order: Order) -> Text:
+        """The attempts in their order: where each ran and how it ended, equal neighbours counted."""
+        cells = []
+        for (version, outcome), same in groupby(order.attempts, self._fate):
+            count = len(list(same))
+            cells.append(
+                Text.assemble(
+                    (version, _STYLE.get(version, "bold red")),
+                    " ",
+                    (outcome, "" if outcome in ("completed", "suspended", "running") else "yellow"),
+                    f" ×{count}" if count > 1 else "",
+                )
+            )
+        return Text(", ").join(cells)
+
+    def _fate(self, attempt: dict[str, Any]) -> tuple[str, str]:
         version = self.version_of.get(attempt.get("deployment_id") or "", "?")
-        outcome = attempt.get("outcome") or "running"
-        good = outcome in ("completed", "suspended", "running")
-        return Text.assemble(
-            (version, _STYLE.get(version, "bold red")), " ", (outcome, "" if good else "yellow")
-        )
+        return version, attempt.get("outcome") or "running"

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from steadfaas.cli import app, render
 from typer.testing import CliRunner, Result
 
+from steadfaas.cli import app, render
 from tests.cli import fake_admin
 from tests.cli.fake_admin import DEPLOYMENT, INVOCATION, MOMENT, OLDER, FakeAdmin
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+
 from steadfaas.config import Address, Settings, SettingsError, load_settings, variable_of
 
 

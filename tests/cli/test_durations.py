@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from steadfaas.durations import format_duration, parse_duration
 
 READ = [
@@ -113,7 +116,5 @@ def test_what_is_written_can_be_read(millis: int) -> None:
 
 @given(st.text(max_size=20))
 def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
-    try:
+    with suppress(ValueError):
         assert parse_duration(text) >= 0
-    except ValueError as error:
-        assert str(error)

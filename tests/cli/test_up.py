@@ -11,10 +11,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from typer.testing import CliRunner, Result
+
 from steadfaas.cli import app
 from steadfaas.config import Settings
 from steadfaas.errors import StoreError
-from typer.testing import CliRunner, Result
 
 Run = Callable[[Settings], int]
 

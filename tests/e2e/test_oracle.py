@@ -16,7 +16,7 @@ import pytest
 
 from tests.support import npm
 from tests.support.client import Reply
-from tests.support.oracle import Case, Observed, Step, play
+from tests.support.oracle import Case, Observed, Step, explain, play
 from tests.support.processes import EngineServer, PythonService, RestateServer, SteadfaasServer
 
 pytestmark = pytest.mark.e2e
@@ -36,13 +36,17 @@ NO_AWAKEABLE = "sign_1my7YO_KXxCuOwZNvfol_GfZ2vtNSyxBPAAAAEQ"
 class Difference:
     """An intended difference: why, and how the last answer of the case differs.
 
-    With `status` and `code` None only the wording of `message` differs. Otherwise they are what we
-    answer, and only they are checked.
+    Without a `status` only the wording of `message` differs. Otherwise it is what we answer, and
+    the rest of the answer is not compared.
     """
 
     reason: str
     status: int | None = None
 
+
+# Everywhere: the real server makes up an idempotency key for each request without one, and then
+# tells when that key expires. We do not; the header is compared where a request has a key.
+MADE_UP_KEY_HEADERS = frozenset({"idempotency-expires"})
 
 DIFFERENCES: dict[str, Difference] = {
     "lookup: malformed body": Difference(
@@ -70,6 +74,10 @@ def keeping(step: Step, name: str) -> Step:
 
 def _has_body(reply: Reply) -> bool:
     return reply.status == 200 and bool(reply.body)
+
+
+def _knows_the_address(reply: Reply) -> bool:
+    return b'"a@b"' in reply.body
 
 
 def _is_done(reply: Reply) -> bool:
@@ -183,7 +191,7 @@ KEYS = [
     case("key: plus is plus", post("/Counter/c+d/add", "3"), get("/Counter/c%2Bd/get")),
     case("key: unicode", post("/Counter/%C3%A9/add", "3"), get("/Counter/%C3%A9/get")),
     case("key: percent", post("/Counter/50%25/add", "3"), get("/Counter/50%25/get")),
-    case("key: stray percent", post("/Counter/50%/add", "3")),
+    case("key: stray percent", post("/Counter/60%/add", "3")),
     case("key: not UTF-8", post("/Counter/%FF/add", "3")),
 ]
 
@@ -388,7 +396,7 @@ WORKFLOWS = [
         "workflow: send, promise, attach",
         post("/Signup/w1/run/send", '"a@b"'),
         get("/restate/workflow/Signup/w1/output"),
-        until_body(get("/Signup/w1/status")),
+        replace(get("/Signup/w1/status"), until=_knows_the_address),
         post("/Signup/w1/verify", '"word"'),
         get("/restate/workflow/Signup/w1/attach"),
         get("/restate/workflow/Signup/w1/output"),
@@ -545,16 +553,17 @@ def pair(
 
 @pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
 def test_answers_as_the_real_server(pair: Pair, one: Case) -> None:
-    theirs = play(pair.oracle.ingress, one)
-    ours = play(pair.engine.ingress, one)
+    ignored = frozenset() if _names_an_idempotency_key(one) else MADE_UP_KEY_HEADERS
+    theirs = play(pair.oracle.ingress, one, ignored=ignored)
+    ours = play(pair.engine.ingress, one, ignored=ignored)
     difference = None if BOTH_REAL else DIFFERENCES.get(one.name)
     if difference is None:
-        assert ours == theirs
+        assert ours == theirs, explain(one, ours, theirs)
         return
     assert ours != theirs, f"no longer different, remove it: {difference.reason}"
-    assert ours[:-1] == theirs[:-1]
+    assert ours[:-1] == theirs[:-1], explain(one, ours, theirs)
     if difference.status is None:
-        assert _without_message(ours[-1]) == _without_message(theirs[-1])
+        assert _without_message(ours[-1]) == _without_message(theirs[-1]), difference.reason
     else:
         assert ours[-1].status == difference.status
 
@@ -565,6 +574,11 @@ def test_every_difference_names_a_case() -> None:
 
 def test_case_names_are_unique() -> None:
     assert len({one.name for one in CASES}) == len(CASES)
+
+
+def _names_an_idempotency_key(one: Case) -> bool:
+    """Workflows count: their key is one."""
+    return any("idempotency-key" in step.headers or "/workflow/" in step.path for step in one.steps)
 
 
 def _without_message(observed: Observed) -> Observed:

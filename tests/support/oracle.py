@@ -7,6 +7,7 @@ of them. Times are replaced as a whole.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -27,6 +28,7 @@ COMPARED_HEADERS = (
     "x-restate-id",
 )
 _POLL_DEADLINE = 8.0
+_LONG = 100_000
 _IDENTIFIER = re.compile(r"(inv|sign|prom|dp)_1[0-9A-Za-z_-]{20,}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
@@ -65,11 +67,22 @@ class Observed:
     body: Any
 
 
-def play(base: str, case: Case) -> list[Observed]:
-    """Hold the conversation with one server."""
+def play(base: str, case: Case, *, ignored: frozenset[str] = frozenset()) -> list[Observed]:
+    """Hold the conversation with one server; the headers `ignored` are left out."""
     kept: dict[str, str] = {}
-    names = _Names(base)
+    names = _Names(base, ignored)
     return [names.observed(step, _ask(base, step, kept)) for step in case.steps]
+
+
+def explain(case: Case, ours: list[Observed], theirs: list[Observed]) -> str:
+    """Where two sides of a conversation differ, one line per part of an answer."""
+    lines = []
+    for step, one, other in zip(case.steps, ours, theirs, strict=True):
+        for part in ("status", "headers", "body"):
+            mine, wanted = getattr(one, part), getattr(other, part)
+            if mine != wanted:
+                lines.append(f"{step.method} {step.path}: {part} {mine!r} instead of {wanted!r}")
+    return "\n".join(lines)
 
 
 def _ask(base: str, step: Step, kept: dict[str, str]) -> client.Reply:
@@ -102,14 +115,15 @@ def _kept(reply: client.Reply) -> str:
 class _Names:
     """Stable names for the identifiers of one conversation with one server."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, ignored: frozenset[str]) -> None:
         self._host = base.removeprefix("http://")
+        self._compared = [name for name in COMPARED_HEADERS if name not in ignored]
         self._names: dict[str, str] = {}
 
     def observed(self, step: Step, reply: client.Reply) -> Observed:
         seen = {
             name: self._plain(reply.headers[name])
-            for name in COMPARED_HEADERS
+            for name in self._compared
             if name in reply.headers
         }
         if "/attach" in step.path:
@@ -120,6 +134,8 @@ class _Names:
 
     def _body(self, reply: client.Reply) -> Any:
         """JSON as a value, because servers may space and order it as they like; else text."""
+        if len(reply.body) > _LONG:
+            return f"{len(reply.body)} bytes, SHA-256 {hashlib.sha256(reply.body).hexdigest()}"
         text = self._plain(reply.body.decode("utf-8", "backslashreplace"))
         if not reply.headers.get("content-type", "").startswith("application/json"):
             return text

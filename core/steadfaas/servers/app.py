@@ -8,6 +8,7 @@ import resource
 import secrets
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -57,16 +58,25 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running engine and where it listens: the ports that port 0 became."""
+
+    engine: Engine
+    ingress_port: int
+    admin_port: int
+
+
 @contextlib.asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Engine]:
+async def serving(settings: Settings) -> AsyncIterator[Served]:
     """The engine with both servers, ready for requests; drained and closed at the end."""
     store = Store.open(settings.data_dir, durability=settings.durability)
     try:
         engine, admin = _assemble(settings, store)
         await engine.start()
         try:
-            async with _listening(settings, engine, admin):
-                yield engine
+            async with _listening(settings, engine, admin) as (admin_port, ingress_port):
+                yield Served(engine, ingress_port, admin_port)
         finally:
             await engine.stop()
     finally:
@@ -109,8 +119,8 @@ def _assemble(settings: Settings, store: Store) -> tuple[Engine, web.Application
 @contextlib.asynccontextmanager
 async def _listening(
     settings: Settings, engine: Engine, admin: web.Application
-) -> AsyncIterator[None]:
-    """Both servers. At the end they stop listening first; open requests get their answers while
+) -> AsyncIterator[list[int]]:
+    """Both servers; yields the ports of admin and ingress. At the end they stop listening first; open requests get their answers while
     the engine drains, and only then the connections are closed."""
     loop = asyncio.get_running_loop()
     ingress = web.Server(
@@ -128,7 +138,7 @@ async def _listening(
             listening.append(
                 await loop.create_server(server, address.host, address.port, backlog=1024)
             )
-        yield
+        yield [sockets.sockets[0].getsockname()[1] for sockets in listening]
     finally:
         for sockets in listening:
             sockets.close()

@@ -1,0 +1,248 @@
+"""What requests look at: the newest revision, resolved settings, prepared checks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from steadfaas.deployments.catalog import (
+    Catalog,
+    Deployment,
+    Handler,
+    HandlerOptions,
+    build_revision,
+)
+from steadfaas.deployments.options import MAX_DURATION
+from steadfaas.errors import NotFound
+from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy
+from steadfaas.wire.manifest import ProtocolMode
+from tests.deployments.world import Json, read_service, service
+
+DAY = 86_400_000
+
+
+def deployment(id: str, created_at: int, **served: int) -> Deployment:
+    """A deployment that serves these services in these revisions."""
+    return Deployment(
+        id=id,
+        uri=f"http://{id}/",
+        headers=(),
+        min_version=5,
+        max_version=7,
+        protocol_mode=ProtocolMode.REQUEST_RESPONSE,
+        http_version="HTTP/1.1",
+        sdk_version=None,
+        created_at=created_at,
+        metadata={},
+        adapter="plain-http",
+        services={
+            name: build_revision(
+                read_service(service(name, f"v{revision}")),
+                revision=revision,
+                deployment_id=id,
+                defaults=HandlerOptions(),
+            )
+            for name, revision in served.items()
+        },
+    )
+
+
+def one_handler(document: Json, defaults: HandlerOptions | None = None) -> Handler:
+    revision = build_revision(
+        read_service(document), revision=1, deployment_id="d", defaults=defaults or HandlerOptions()
+    )
+    return next(iter(revision.handlers.values()))
+
+
+# --- which revision ----------------------------------------------------------------------------
+
+
+def test_the_highest_revision_takes_new_requests() -> None:
+    catalog = Catalog([deployment("b", 2, Cart=2, Shop=1), deployment("a", 1, Cart=1)])
+    revision, handler = catalog.handler("Cart", "v2")
+    assert (revision.revision, revision.deployment_id, handler.name) == (2, "b", "v2")
+    assert [known.id for known in catalog.deployments()] == ["a", "b"]
+    assert [(known.name, known.revision) for known in catalog.services()] == [
+        ("Cart", 2),
+        ("Shop", 1),
+    ]
+    assert catalog.active_services("a") == []
+
+
+def test_a_removal_brings_the_next_newest_back_or_ends_the_service() -> None:
+    catalog = Catalog([deployment("a", 1, Cart=1), deployment("b", 2, Cart=2, Shop=1)])
+    held = catalog.deployment("b")
+    catalog.remove("b")
+    latest = catalog.latest("Cart")
+    assert latest is not None
+    assert latest.revision == 1
+    assert catalog.latest("Shop") is None
+    assert catalog.deployment("b") is None
+    assert held is not None
+    assert held.services["Shop"].revision == 1
+    catalog.put(deployment("a", 3, Shop=2))
+    assert catalog.latest("Cart") is None
+    assert [known.name for known in catalog.services()] == ["Shop"]
+
+
+def test_unknown_names_get_the_sentences_of_the_ingress() -> None:
+    catalog = Catalog([deployment("a", 1, Basic=1)])
+    with pytest.raises(NotFound) as refused:
+        catalog.handler("Nope", "x")
+    assert refused.value.message == (
+        "service 'Nope' not found, make sure to register the service before calling it."
+    )
+    with pytest.raises(NotFound) as refused:
+        catalog.handler("Basic", "nope")
+    assert refused.value.message == (
+        "the service 'Basic' exists, but the handler 'nope' was not found, check that the handler"
+        " exists in the latest registered service version."
+    )
+
+
+# --- settings ----------------------------------------------------------------------------------
+
+
+def test_defaults_are_those_of_the_stock_server() -> None:
+    assert one_handler(service()).options == HandlerOptions(
+        inactivity_timeout=60_000,
+        abort_timeout=600_000,
+        journal_retention=DAY,
+        idempotency_retention=DAY,
+        workflow_retention=DAY,
+        lazy_state=False,
+        retry=RetryPolicy(500, 2.0, 60_000, 70, OnMaxAttempts.PAUSE),
+    )
+
+
+def test_each_setting_is_looked_up_on_its_own() -> None:
+    handler = {
+        "name": "run",
+        "ty": "WORKFLOW",
+        "abortTimeout": 1,
+        "journalRetention": 0,
+        "workflowCompletionRetention": 2,
+        "enableLazyState": False,
+        "retryPolicyMaxAttempts": 3,
+    }
+    of_service = {
+        "abortTimeout": 10,
+        "inactivityTimeout": 20,
+        "enableLazyState": True,
+        "retryPolicyMaxAttempts": 30,
+        "retryPolicyInitialInterval": 40,
+        "retryPolicyOnMaxAttempts": "KILL",
+    }
+    defaults = HandlerOptions(
+        idempotency_retention=5,
+        retry=RetryPolicy(initial_interval=7, factor=3.0, max_attempts=None),
+    )
+    options = one_handler(service("F", handler, ty="WORKFLOW", **of_service), defaults).options
+    assert options == HandlerOptions(
+        inactivity_timeout=20,
+        abort_timeout=1,
+        journal_retention=0,
+        idempotency_retention=5,
+        workflow_retention=2,
+        lazy_state=False,
+        retry=RetryPolicy(40, 3.0, 60_000, 3, OnMaxAttempts.KILL),
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "resolved"),
+    [
+        ({"retryPolicyMaxAttempts": 0}, RetryPolicy(max_attempts=1)),
+        ({"retryPolicyExponentiationFactor": 0}, RetryPolicy(factor=1.0)),
+        ({"retryPolicyInitialInterval": 0}, RetryPolicy(initial_interval=10)),
+        ({"retryPolicyMaxInterval": 2**63 - 1}, RetryPolicy(max_interval=MAX_DURATION)),
+    ],
+)
+def test_absurd_policies_are_cut(said: Json, resolved: RetryPolicy) -> None:
+    assert one_handler(service(**said)).options.retry == resolved
+
+
+def test_absurd_durations_are_cut_to_what_a_date_can_take() -> None:
+    options = one_handler(service(journalRetention=2**63 - 1)).options
+    assert options == replace(HandlerOptions(), journal_retention=MAX_DURATION)
+
+
+@pytest.mark.parametrize(
+    ("of_service", "of_handler", "public"),
+    [(None, None, True), (True, None, False), (None, True, False), (False, None, True)],
+)
+def test_public_takes_the_services_word_into_account(
+    of_service: bool | None, of_handler: bool | None, public: bool
+) -> None:
+    handler = {"name": "buy", "ingressPrivate": of_handler}
+    assert one_handler(service("S", handler, ingressPrivate=of_service)).public is public
+
+
+# --- input and output --------------------------------------------------------------------------
+
+JSON = {"contentType": "application/json"}
+VALUE = {"contentType": "application/json", "jsonSchema": {"type": "string"}}
+NOT_JSON = "Content-type 'text/plain' does not match 'application/json'"
+NOTHING = "Expected body and content-type to be empty, but wasn't with content-type"
+
+
+@pytest.mark.parametrize(
+    ("rule", "content_type", "has_body", "fault"),
+    [
+        (JSON, "application/json", True, None),
+        (JSON, "Application/JSON; charset=utf-8", True, None),
+        (JSON, None, False, None),
+        (JSON, None, True, "Empty content-type"),
+        (JSON, "text/plain", True, NOT_JSON),
+        (JSON, "text/plain", False, NOT_JSON),
+        (JSON, "application", True, "Content-type 'application' does not match"),
+        (JSON, "application/json", False, None),
+        (VALUE, "application/json", False, "Empty body not allowed"),
+        (VALUE, None, False, None),
+        ({**JSON, "required": True}, None, False, "Empty content-type"),
+        ({**VALUE, "required": True}, "application/json", True, None),
+        ({"contentType": "text/*"}, "text/html", True, None),
+        ({"contentType": "text/*"}, "image/png", True, "does not match 'text/*'"),
+        ({"contentType": "*/*"}, "whatever", True, None),
+        ({"contentType": "*/*"}, None, True, "Empty content-type"),
+        ({}, None, False, None),
+        ({"required": True}, None, False, None),
+        ({}, None, True, NOTHING),
+        ({}, "text/plain", False, NOTHING),
+        ({}, "text/plain", True, f"{NOTHING} 'text/plain'"),
+        (None, None, False, None),
+        (None, "text/plain", True, None),
+        (None, None, True, "Empty content-type"),
+    ],
+)
+def test_input_check(
+    rule: Json | None, content_type: str | None, has_body: bool, fault: str | None
+) -> None:
+    handler = one_handler(service("S", {"name": "buy", "input": rule}))
+    found = handler.check_input(content_type, has_body)
+    if fault is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.startswith("input validation error: ")
+        assert fault in found
+
+
+@pytest.mark.parametrize(
+    ("output", "of_bytes", "of_nothing"),
+    [
+        (None, "application/json", None),
+        ({}, None, None),
+        ({"contentType": "text/plain"}, "text/plain", None),
+        (
+            {"contentType": "text/plain", "setContentTypeIfEmpty": True},
+            "text/plain",
+            "text/plain",
+        ),
+    ],
+)
+def test_output_types(output: Any, of_bytes: str | None, of_nothing: str | None) -> None:
+    handler = one_handler(service("S", {"name": "buy", "output": output}))
+    assert (handler.output_type, handler.empty_output_type) == (of_bytes, of_nothing)

@@ -1,0 +1,217 @@
+"""What tests of registration need: endpoints that answer by script, a small store, a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+from aiohttp import web
+
+from steadfaas import store
+from steadfaas.deployments.adapters import GROUP, Adapters
+from steadfaas.deployments.catalog import Catalog, HandlerOptions
+from steadfaas.deployments.compat import Compatibility
+from steadfaas.deployments.discover import Discovered, Patience, discover
+from steadfaas.deployments.records import load_catalog
+from steadfaas.deployments.register import Headers, Registry
+from steadfaas.errors import StoreError
+from steadfaas.spi import EndpointReference
+from steadfaas.store.port import Tx
+from steadfaas.wire.manifest import ServiceManifest, service_from_json
+
+MIGRATIONS = Path(store.__file__).parent / "migrations"
+MANIFEST_TYPE = "application/vnd.restate.endpointmanifest.v4+json"
+# No wait between tries, and an endpoint that hangs costs a tenth of a second.
+HASTY = Patience(attempts=3, first_wait=0, longest_wait=0, attempt_timeout=5, deadline=5)
+
+Json = dict[str, Any]
+_T = TypeVar("_T")
+
+
+def run(test: Coroutine[Any, Any, _T]) -> _T:
+    """Run an asynchronous test; it has ten seconds."""
+
+    async def limited() -> _T:
+        async with asyncio.timeout(10):
+            return await test
+
+    return asyncio.run(limited())
+
+
+# --- what endpoints announce -------------------------------------------------------------------
+
+
+def service(name: str = "Shop", *handlers: str | Json, ty: str = "SERVICE", **fields: Any) -> Json:
+    listed = [{"name": each} if isinstance(each, str) else each for each in handlers or ("buy",)]
+    return {"name": name, "ty": ty, "handlers": listed, **fields}
+
+
+def manifest(*services: Json, **fields: Any) -> Json:
+    return {
+        "protocolMode": "REQUEST_RESPONSE",
+        "minProtocolVersion": 5,
+        "maxProtocolVersion": 7,
+        "services": list(services),
+        **fields,
+    }
+
+
+def read_service(document: Json) -> ServiceManifest:
+    return service_from_json(json.dumps(document))
+
+
+@dataclass
+class Answer:
+    """One HTTP answer of a scripted endpoint."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def announce(*services: Json, **fields: Any) -> Answer:
+    """A good discovery answer."""
+    headers = {"content-type": MANIFEST_TYPE, "x-restate-server": "scripted/1.0"}
+    return Answer(json.dumps(manifest(*services, **fields)).encode(), headers=headers)
+
+
+class Endpoint:
+    """A loopback HTTP server that answers by script; its last answer repeats."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.script = list(answers)
+        self.requests: list[web.BaseRequest] = []
+        self.uri = ""
+        self.gate: asyncio.Event | None = None  # answers wait for it, if there is one
+
+    def then(self, *answers: Answer) -> None:
+        """Answer with these from now on."""
+        self.script = list(answers)
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        self.requests.append(request)
+        if self.gate is not None:
+            await self.gate.wait()
+        answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+@contextlib.asynccontextmanager
+async def serving(*answers: Answer) -> AsyncIterator[Endpoint]:
+    """A running endpoint."""
+    endpoint = Endpoint(*answers)
+    runner = web.ServerRunner(web.Server(endpoint.answer))
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        endpoint.uri = f"http://{host}:{port}/"
+        yield endpoint
+    finally:
+        if endpoint.gate is not None:
+            endpoint.gate.set()
+        await runner.cleanup()
+
+
+# --- a store, a clock --------------------------------------------------------------------------
+
+
+class SqliteWriter:
+    """A store's writer over a database in memory. `broken` makes every commit fail."""
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        for migration in sorted(MIGRATIONS.glob("*.sql")):
+            self.connection.executescript(migration.read_text())
+        self.broken = False
+        self.gate: asyncio.Event | None = None
+
+    async def write(self, unit: Callable[[Tx], _T]) -> _T:
+        if self.gate is not None:
+            await self.gate.wait()
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = unit(self.connection)
+            if self.broken:
+                raise StoreError("the disk is full")
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+        await asyncio.sleep(0)
+        return result
+
+    def add_invocation(self, service: str, status: int, deployment: str | None) -> None:
+        """A row as the engine would have stored it."""
+        seq = self.connection.execute("SELECT count(*) FROM invocation").fetchone()[0] + 1
+        self.connection.execute(
+            "INSERT INTO invocation (seq, id, status, service, handler, kind, deployment,"
+            " created_at, modified_at) VALUES (?, ?, ?, ?, 'buy', 0, ?, 0, 0)",
+            (seq, seq.to_bytes(24, "big"), status, service, deployment),
+        )
+
+
+class FakeClock:
+    """Time that moves when it is told to, and by 1 ms for each look."""
+
+    def __init__(self, now: int = 1_790_000_000_668) -> None:
+        self.time = now
+
+    def now(self) -> int:
+        self.time += 1
+        return self.time
+
+
+def installed_adapters() -> Adapters:
+    """The adapter that ships, without relying on installed metadata."""
+    return Adapters([EntryPoint("plain-http", "steadfaas_adapters.plain_http:ADAPTER", GROUP)])
+
+
+@dataclass
+class World:
+    """A registry with all that it works with."""
+
+    registry: Registry
+    catalog: Catalog
+    writer: SqliteWriter
+    clock: FakeClock
+    defaults: HandlerOptions
+
+    def restarted(self) -> Catalog:
+        """What a new process would load."""
+        return load_catalog(self.writer.connection, self.defaults)
+
+
+@contextlib.asynccontextmanager
+async def world(
+    *, compatibility: Compatibility = "strict", adapters: Adapters | None = None
+) -> AsyncIterator[World]:
+    """A registry over an empty store that discovers for real."""
+    writer, catalog, clock, defaults = SqliteWriter(), Catalog(), FakeClock(), HandlerOptions()
+    minted = iter(range(1, 1000))
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+
+        async def ask(reference: EndpointReference, headers: Headers) -> Discovered:
+            return await discover(session, reference, headers, patience=HASTY)
+
+        registry = Registry(
+            catalog=catalog,
+            writer=writer,
+            adapters=adapters or installed_adapters(),
+            discover=ask,
+            clock=clock,
+            randomness=lambda size: next(minted).to_bytes(size, "big"),
+            defaults=defaults,
+            compatibility=compatibility,
+        )
+        yield World(registry, catalog, writer, clock, defaults)
+    writer.connection.close()
