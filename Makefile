@@ -20,7 +20,7 @@ demo: $(VENV)/.ready-demo  ## watch requests finish on the version that started 
 	$(BIN)/python samples/demo/demo.py $(ARGS)
 
 test: $(VENV)/.ready-dev  ## run all tests, those with real processes too; ARGS goes to pytest
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 check: $(VENV)/.ready-dev  ## lint, format, types, import contracts
 	$(BIN)/ruff check .

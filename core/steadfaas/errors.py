@@ -136,7 +136,7 @@ class AttemptFailure(SteadfaasError):
 
 
 class ProtocolViolation(AttemptFailure):
-    """The endpoint's answer breaks the service protocol; retryable, RT0012 unless told otherwise."""
+    """The answer breaks the service protocol; retryable, RT0012 unless told otherwise."""
 
     def __init__(self, message: str, *, code: str = "RT0012", http_code: int = 571) -> None:
         super().__init__(code, message, http_code=http_code, verdict=Verdict.BUG)

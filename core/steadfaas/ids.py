@@ -2,8 +2,8 @@
 
 Text is a prefix, `_`, the version digit `1` and a body. Invocation ids are 24 raw bytes (partition
 key u64, uuid u128), deployment ids a 16-byte ULID, both in base62 of the little-endian integer,
-left-padded to a fixed width. Awakeable ids are URL-safe base64 of the invocation's bytes followed by
-the signal index (u32, big endian).
+left-padded to a fixed width. Awakeable ids are URL-safe base64 of the invocation's bytes followed
+by the signal index (u32, big endian).
 
 Minting takes time and randomness as arguments; nothing here reads a clock.
 """

@@ -111,7 +111,7 @@ class Screen:
         return table
 
     def _attempts(self, order: Order) -> Text:
-        """The attempts in their order: where each ran and how it ended, equal neighbours counted."""
+        """Where each attempt ran and how it ended, in order; equal neighbours are counted."""
         cells = []
         for (version, outcome), same in groupby(order.attempts, self._fate):
             count = len(list(same))
@@ -119,12 +119,12 @@ class Screen:
                 Text.assemble(
                     (version, _STYLE.get(version, "bold red")),
                     " ",
-                    (outcome, "" if outcome in ("completed", "suspended", "running") else "yellow"),
-                    f" ×{count}" if count > 1 else "",
+                    (outcome, "yellow" if outcome.startswith("RT") else ""),
+                    f" x {count}" if count > 1 else "",
                 )
             )
         return Text(", ").join(cells)
 
     def _fate(self, attempt: dict[str, Any]) -> tuple[str, str]:
         version = self.version_of.get(attempt.get("deployment_id") or "", "?")
-        return version, attempt.get("outcome") or "running"
+        return version, attempt["outcome"]

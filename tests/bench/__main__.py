@@ -30,7 +30,7 @@ def main() -> int:
     if not sys.platform.startswith("linux"):
         print("the benchmark reads /proc and runs on Linux only", file=sys.stderr)
         return 2
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() else 170)
     # In the checkout and not in /tmp, which may be memory: durability must cost what it costs.
     npm.CACHE.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=npm.CACHE))
@@ -86,7 +86,7 @@ def _engines(
             console.print(f"restate-server is left out: {parts.reason}", style="yellow")
         else:
             found = parts
-            engines["restate-server"] = lambda work: RestateServer(work, found)
+            engines["restate"] = lambda work: RestateServer(work, found)
             settings = restate_wal_settings(RestateServer(folder, parts))
             context["restate-server"] = {"version": npm.RESTATE_SERVER_VERSION, "wal": settings}
             console.print(f"restate-server {npm.RESTATE_SERVER_VERSION}: {settings}", markup=False)

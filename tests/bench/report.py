@@ -20,13 +20,16 @@ _FIGURES = (
 
 
 def scenario_table(samples: dict[str, Samples]) -> Table:
-    """One line per scenario; with two engines each figure is followed by first/second."""
+    """One line per scenario; with two engines each figure is followed by first / second."""
     names = list(samples)
-    table = Table(title="CPU ms = engine process only, user + system, per completed request")
-    table.add_column("scenario")
-    for title, _, _ in _FIGURES:
+    title = "CPU ms: the engine's processes only, user + system, per completed request"
+    if len(names) == 2:
+        title += f"; ratio: {names[0]} / {names[1]}"
+    table = Table(title=title)
+    table.add_column("scenario", no_wrap=True)
+    for figure, _, _ in _FIGURES:
         for name in names:
-            table.add_column(f"{title}\n{name}", justify="right")
+            table.add_column(f"{name}\n{figure}", justify="right", no_wrap=True)
         if len(names) == 2:
             table.add_column("ratio", justify="right", style="bold")
     table.add_column("not 200", justify="right")
@@ -38,7 +41,7 @@ def scenario_table(samples: dict[str, Samples]) -> Table:
 
 def process_table(samples: dict[str, Samples]) -> Table:
     """Boot time and memory."""
-    table = Table(title="Boot: spawn to both health routes answering, empty data folder")
+    table = Table(title="boot: from spawn to health, empty data folder")
     for title in ("engine", "boot ms", "RSS idle MB", "RSS after MB"):
         table.add_column(title, justify="left" if title == "engine" else "right")
     figures = {name: _process_figures(one) for name, one in samples.items()}

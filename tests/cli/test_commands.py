@@ -149,7 +149,11 @@ def test_an_invocation_shows_every_attempt(admin: FakeAdmin) -> None:
             "created_at": MOMENT,
             "modified_at": MOMENT,
             "attempts": attempts,
-            "last_failure": {"code": "RT0010", "message": "network error\nand a second line"},
+            "last_failure": {
+                "restate_code": "RT0010",
+                "code": 500,
+                "message": "network error\nand a second line",
+            },
         },
     )
     lines = run("invocations", "describe", INVOCATION).stdout.splitlines()

@@ -90,6 +90,7 @@ class Endpoint:
         self.script = list(answers)
         self.requests: list[web.BaseRequest] = []
         self.uri = ""
+        self.asked = asyncio.Event()
         self.gate: asyncio.Event | None = None  # answers wait for it, if there is one
 
     def then(self, *answers: Answer) -> None:
@@ -98,6 +99,7 @@ class Endpoint:
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         self.requests.append(request)
+        self.asked.set()
         if self.gate is not None:
             await self.gate.wait()
         answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
@@ -108,10 +110,10 @@ class Endpoint:
 async def serving(*answers: Answer) -> AsyncIterator[Endpoint]:
     """A running endpoint."""
     endpoint = Endpoint(*answers)
-    runner = web.ServerRunner(web.Server(endpoint.answer))
+    runner = web.ServerRunner(web.Server(endpoint.answer), shutdown_timeout=0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         host, port = runner.addresses[0][:2]
         endpoint.uri = f"http://{host}:{port}/"
@@ -133,9 +135,11 @@ class SqliteWriter:
         for migration in sorted(MIGRATIONS.glob("*.sql")):
             self.connection.executescript(migration.read_text())
         self.broken = False
-        self.gate: asyncio.Event | None = None
+        self.asked = asyncio.Event()
+        self.gate: asyncio.Event | None = None  # units wait for it, if there is one
 
     async def write(self, unit: Callable[[Tx], _T]) -> _T:
+        self.asked.set()
         if self.gate is not None:
             await self.gate.wait()
         self.connection.execute("BEGIN IMMEDIATE")

@@ -1,6 +1,6 @@
 """The ingress beside the real restate-server: same handlers, same requests, same answers.
 
-Each case is a conversation that both servers hold with the same SDK process behind them. What we
+Each case is a conversation that both servers hold with the same SDK processes behind them. What we
 answer differently on purpose is in `DIFFERENCES`, and nowhere else; an entry that has become
 untrue fails. `STEADFAAS_ORACLE_ENGINE=restate` puts the real server on both sides, as a check of
 the table itself.
@@ -17,7 +17,13 @@ import pytest
 from tests.support import npm
 from tests.support.client import Reply
 from tests.support.oracle import Case, Observed, Step, explain, play
-from tests.support.processes import EngineServer, PythonService, RestateServer, SteadfaasServer
+from tests.support.processes import (
+    EngineServer,
+    NodeService,
+    PythonService,
+    RestateServer,
+    SteadfaasServer,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -48,9 +54,49 @@ class Difference:
 # tells when that key expires. We do not; the header is compared where a request has a key.
 MADE_UP_KEY_HEADERS = frozenset({"idempotency-expires"})
 
+WORDING = Difference("the same refusal in a sentence of ours: it says what to do instead")
+
 DIFFERENCES: dict[str, Difference] = {
+    "input: content type in capitals": Difference(
+        "media types do not depend on case (RFC 9110, section 8.3.1)", status=200
+    ),
+    "idempotency: key with a slash": Difference(
+        "the key in the path is decoded, so that any key can be asked for", status=200
+    ),
+    "idempotency: empty": Difference(
+        "an empty key protects nothing, and is most likely a mistake", status=400
+    ),
     "lookup: malformed body": Difference(
         "bad input is a 400 with a sentence, not a 500 with a stack trace", status=400
+    ),
+    **dict.fromkeys(
+        (
+            "call: PUT",
+            "call: DELETE",
+            "input: body where none is allowed",
+            "input: content type where no body is allowed",
+            "path: restate call only",
+            "path: health by POST",
+            "key: not UTF-8",
+            "send: PUT",
+            "send: body where none is allowed",
+            "send: delay is a bare number",
+            "send: delay is nonsense",
+            "send: delay is empty",
+            "send: delay is negative",
+            "idempotency: unknown handler",
+            "idempotency: on a workflow",
+            "idempotency: on a workflow send",
+            "idempotency: not ASCII",
+            "attach: no prefix",
+            "attach: other kind of id",
+            "attach: id of the wrong length",
+            "workflow: unknown workflow",
+            "awakeable: malformed, reject",
+            "awakeable: of another kind",
+            "awakeable: GET",
+        ),
+        WORDING,
     ),
 }
 
@@ -511,6 +557,38 @@ LOOKUPS = [
     case("lookup: malformed body", post("/restate/lookup", '{"target":"nothing"}')),
 ]
 
+TYPESCRIPT = [
+    case("typescript: call", post("/NodeBasic/greet", '"Ada"')),
+    case("typescript: three steps", post("/NodeBasic/threeSteps", '"x"')),
+    case("typescript: sleep", post("/NodeBasic/sleepy")),
+    case("typescript: failure", post("/NodeBasic/terminal", '{"code":418,"message":"tea"}')),
+    case("typescript: handler calls handler", post("/NodeBasic/callOther", '"x"')),
+    case(
+        "typescript: send from a handler",
+        keeping(post("/NodeBasic/sendOther", '"ts"'), "id"),
+        get("/restate/invocation/{id}/attach"),
+        get("/NodeCounter/ts/get"),
+        post("/NodeCounter/ts/clear"),
+        get("/NodeCounter/ts/get"),
+    ),
+    case(
+        "typescript: awakeable",
+        keeping(post("/NodeBasic/awaitAwakeable/send", '"ts"'), "id"),
+        keeping(
+            replace(get("/NodeMailbox/ts/get"), until=lambda reply: b"sign_" in reply.body), "name"
+        ),
+        post("/NodeBasic/resolveAwakeable", '{"id":"{name}","value":"v"}'),
+        get("/restate/invocation/{id}/attach"),
+    ),
+    case(
+        "typescript: workflow",
+        post("/NodeSignup/ts/run/send", '"a@b"'),
+        post("/NodeSignup/ts/verify", '"word"'),
+        get("/restate/workflow/NodeSignup/ts/attach"),
+        post("/NodeSignup/ts/run", '"a@b"'),
+    ),
+]
+
 CASES = [
     *CALLS,
     *INPUT,
@@ -524,6 +602,7 @@ CASES = [
     *WORKFLOWS,
     *AWAKEABLES,
     *LOOKUPS,
+    *TYPESCRIPT,
 ]
 
 
@@ -541,6 +620,7 @@ def pair(
     restate_server: RestateServer,
     npm_parts: npm.NpmParts,
     python_service: PythonService,
+    node_service: NodeService,
 ) -> Iterator[Pair]:
     """Our engine (or a second real server) beside the real one."""
     folder = tmp_path_factory.mktemp("oracle")
@@ -548,6 +628,7 @@ def pair(
     with engine:
         for server in (engine, restate_server):
             server.register(python_service)
+            server.register(node_service)
         yield Pair(engine, restate_server)
 
 

@@ -12,7 +12,6 @@ from tests.house.checkout import ROOT, import_path
 
 
 @pytest.mark.e2e
-@pytest.mark.xdist_group("demo")
 def test_the_demo_ends_well() -> None:
     began = time.monotonic()
     done = subprocess.run(

@@ -50,10 +50,10 @@ def describe(
 
 
 def _failure(failure: object) -> str:
-    """One line of a failure, which is an object with code and message, or plain text."""
+    """The first line of a failure: its stable code and its message."""
     if not isinstance(failure, dict):
         return str(failure or "")
-    words = [str(failure.get("code") or ""), str(failure.get("message") or "")]
+    words = [str(failure.get("restate_code") or ""), str(failure.get("message") or "")]
     lines = " ".join(word for word in words if word).splitlines()
     return lines[0] if lines else ""
 

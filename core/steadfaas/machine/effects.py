@@ -1,7 +1,8 @@
 """Everything an invocation can ask of the outside.
 
 The driver carries effects out in the order in which they are returned, within one transaction; what
-leaves the process (exchanges, replies, wake-ups) leaves after its commit. Store, then send, then wake.
+leaves the process (exchanges, replies, wake-ups) leaves after its commit. Store, then send, then
+wake.
 """
 
 from __future__ import annotations

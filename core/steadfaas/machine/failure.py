@@ -16,8 +16,9 @@ JOURNAL_MISMATCH = 570
 class FailureRecord:
     """Why the latest attempt failed. `code` is the RT code, `http_code` what a caller would see.
 
-    For a journal mismatch (RT0016), `recorded` and `issued` are the two commands at `command_index`:
-    the one in the journal and the one that the code issued this time, as "Type" or "Type name".
+    For a journal mismatch (RT0016), `recorded` and `issued` are the two commands at
+    `command_index`: the one in the journal and the one that the code issued this time, as "Type" or
+    "Type name".
     """
 
     code: str
@@ -62,7 +63,7 @@ def describe_command(frame_type: int, name: str | None) -> str:
 def record(
     failure: AttemptFailure, *, now: int, attempt: int, deployment: str | None, recorded: str | None
 ) -> FailureRecord:
-    """The record of `failure`. `recorded` is the journal's command at the index it blames, if any."""
+    """The record of `failure`. `recorded` is the journal's command at the index it blames."""
     mismatch = failure.rt_code == "RT0016"
     issued = (
         describe_command(failure.command_type, failure.command_name)

@@ -45,7 +45,7 @@ class IllegalMove(AssertionError):
 
 
 class Invocation:
-    """The state of one invocation. The store keeps the persistent half; the rest follows from it."""
+    """The state of one invocation. The store keeps half of it; the rest follows from that."""
 
     __slots__ = (
         "attempt",
@@ -251,7 +251,9 @@ class Invocation:
 
     # --- an answer arrives ---------------------------------------------------------------------
 
-    def receive(self, frame_type: int, payload: bytes, now: int, directory: Directory) -> list[Effect]:
+    def receive(
+        self, frame_type: int, payload: bytes, now: int, directory: Directory
+    ) -> list[Effect]:
         """One frame of the open attempt's answer, in order. Frames after the closing one: ignored.
 
         Raises AttemptFailure (often ProtocolViolation) if the frame may not be taken; the answer
@@ -420,7 +422,7 @@ class Invocation:
     # --- the outside speaks --------------------------------------------------------------------
 
     def complete(self, frame_type: int, completion: m.Completion, now: int) -> list[Effect]:
-        """A completion for a command of the journal. One that nobody waits for any more: nothing."""
+        """A completion for a command. One that nobody waits for any more: nothing."""
         pending = self.pending.get(completion.completion_id)
         if self.status is Status.COMPLETED or pending is None or pending[0] != frame_type:
             return []

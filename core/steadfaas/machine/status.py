@@ -38,7 +38,7 @@ MOVES: Final[dict[Status, frozenset[Status]]] = {
 
 
 class Kind(IntEnum):
-    """What a handler is, with its service's type: decides about keys, state and promises. Stored."""
+    """What a handler is: decides about keys, state and promises. Stored."""
 
     SERVICE = 0
     OBJECT_EXCLUSIVE = 1

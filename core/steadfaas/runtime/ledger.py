@@ -1,13 +1,13 @@
 """Carries out what invocations ask for, inside transactions.
 
-Every change of an invocation goes through here: an event is given to the machine, and its effects are
-stored in order, in the same transaction; a change may reach other invocations (a caller is told, the
-next in line starts), and all of that commits together. What leaves the process is only noted in the
-`Work` and happens after the commit.
+Every change of an invocation goes through here: an event is given to the machine, and its effects
+are stored in order, in the same transaction; a change may reach other invocations (a caller is
+told, the next in line starts), and all of that commits together. What leaves the process is only
+noted in the `Work` and happens after the commit.
 
-Memory is a cache of the store. Invocations that run are kept in `lives`; everything else is read when
-something happens to it. Whenever a transaction fails, whatever it touched is dropped from memory and
-read again.
+Memory is a cache of the store. Invocations that run are kept in `lives`; everything else is read
+when something happens to it. Whenever a transaction fails, whatever it touched is dropped from
+memory and read again.
 """
 
 from __future__ import annotations

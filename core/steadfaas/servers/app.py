@@ -120,8 +120,11 @@ def _assemble(settings: Settings, store: Store) -> tuple[Engine, web.Application
 async def _listening(
     settings: Settings, engine: Engine, admin: web.Application
 ) -> AsyncIterator[list[int]]:
-    """Both servers; yields the ports of admin and ingress. At the end they stop listening first; open requests get their answers while
-    the engine drains, and only then the connections are closed."""
+    """Both servers; yields the ports of admin and ingress.
+
+    At the end they stop listening first; open requests get their answers while the engine drains,
+    and only then the connections are closed.
+    """
     loop = asyncio.get_running_loop()
     ingress = web.Server(
         Ingress(engine, max_body=settings.max_body_bytes).handle,

@@ -25,7 +25,9 @@ _LOOK_EVERY: Final = 64  # commits between looks at the log's size
 class Store:
     """The open database of one engine. `writer` writes, `reader` sees what is committed."""
 
-    def __init__(self, path: Path, *, durability: str = "full", lock: IO[str] | None = None) -> None:
+    def __init__(
+        self, path: Path, *, durability: str = "full", lock: IO[str] | None = None
+    ) -> None:
         self.path = path
         self._lock = lock
         self._log = path.with_name(path.name + "-wal")

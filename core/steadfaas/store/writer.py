@@ -1,8 +1,8 @@
 """The one writer: units of work share transactions (group commit), in the order they came.
 
-A unit is a function of a transaction. Units run in the event loop's thread, back to back, each in its
-own savepoint; then one commit makes all of them durable, and only then their after-effects run. While
-a commit is on its way to the disk, new units queue up: they are the next group.
+A unit is a function of a transaction. Units run in the event loop's thread, back to back, each in
+its own savepoint; then one commit makes all of them durable, and only then their after-effects run.
+While a commit is on its way to the disk, new units queue up: they are the next group.
 
 The commit itself runs in a thread of its own, unless the disk has shown to be so fast that handing
 it over would cost more than waiting for it.
@@ -66,7 +66,7 @@ class Writer:
         self._idle.set()
 
     def submit(self, unit: Unit, failed: Failed) -> None:
-        """Queue a unit. It either becomes durable and its after-effects run, or `failed` is called."""
+        """Queue a unit. It becomes durable and its after-effects run, or `failed` is called."""
         self._queue.append((unit, failed))
         if not self._busy:
             self._busy = True

@@ -25,7 +25,8 @@ from steadfaas.wire.messages import MessageType as T
 
 # How long an answer may pause before what came so far is handed over (seconds).
 _PAUSE: Final = 0.02
-# Idle connections are closed before the other side's usual 5 s, so that both do not meet on the wire.
+# Idle connections are closed before the other side's usual 5 s, so that both do not meet on the
+# wire.
 _KEEP_ALIVE: Final = 4.0
 _LARGE_BODY: Final = 256 * 1024
 # What is read of an error answer to quote in the failure (bytes).
@@ -157,7 +158,7 @@ async def _check_head(
 
 
 def status_failure(status: int, text: str, retry_after: int | None = None) -> AttemptFailure:
-    """What an HTTP status other than 200 means for the attempt. `retry_after` is in milliseconds."""
+    """What an HTTP status other than 200 means for the attempt. `retry_after` is in ms."""
     said = f": {text}" if text else ""
     message = f"the endpoint answered with status {status}{said}"
     if status in (429, 503):

@@ -47,6 +47,10 @@ M = TypeVar("M", bound=Message)
 #: Messages and groups inside one another; the limit that protobuf's own libraries have.
 MAX_DEPTH: Final = 100
 
+#: Elements of one repeated field. Two bytes on the wire may become a hundred in memory, so a frame
+#: of legal size could otherwise fill a machine.
+MAX_REPEATED: Final = 100_000
+
 #: A kind of ours: a nested message whose only field is `bytes` number 1, which is to say `Value`:
 #: the payload of nearly every message, and read without a further loop when it is short.
 _WRAPPED_BYTES: Final = 11
@@ -241,7 +245,7 @@ def _read(plan: _Plan, buf: bytes, pos: int, end: int, depth: int, into: Message
             elif kind == ENUM:
                 setattr(message, name, (value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000)
             else:
-                getattr(message, name).append(value & 0xFFFFFFFF)
+                _bounded(getattr(message, name)).append(value & 0xFFFFFFFF)
         else:
             size = buf[pos]
             pos += 1
@@ -264,13 +268,16 @@ def _read(plan: _Plan, buf: bytes, pos: int, end: int, depth: int, into: Message
             elif kind == MANY_MESSAGE:
                 if depth >= MAX_DEPTH:
                     raise _Flaw("it is nested too deeply")
-                getattr(message, name).append(_read(sub, buf, pos, stop, depth + 1, None))
+                items = _bounded(getattr(message, name))
+                items.append(_read(sub, buf, pos, stop, depth + 1, None))
             elif kind == MANY_UINT32:
-                getattr(message, name).extend(_read_packed(buf[pos:stop]))
+                if size > MAX_REPEATED:
+                    raise _Flaw(f"a field is repeated more than {MAX_REPEATED} times")
+                _bounded(getattr(message, name)).extend(_read_packed(buf[pos:stop]))
             elif kind == MANY_STRING:
-                getattr(message, name).append(buf[pos:stop].decode())
+                _bounded(getattr(message, name)).append(buf[pos:stop].decode())
             else:
-                getattr(message, name).append(buf[pos:stop])
+                _bounded(getattr(message, name)).append(buf[pos:stop])
             pos = stop
         seen |= bit
     if pos != end:
@@ -278,6 +285,13 @@ def _read(plan: _Plan, buf: bytes, pos: int, end: int, depth: int, into: Message
     if unknown is not None:
         message.unknown += bytes(unknown)
     return message
+
+
+def _bounded(items: list[Any]) -> list[Any]:
+    """The list, if it may still grow: an element costs far more memory than its bytes do."""
+    if len(items) >= MAX_REPEATED:
+        raise _Flaw(f"a field is repeated more than {MAX_REPEATED} times")
+    return items
 
 
 def _is_plain(buf: bytes, pos: int, size: int) -> bool:

@@ -1,7 +1,7 @@
 """The payloads the engine writes for every invocation, built without message objects.
 
 Each function gives the bytes that `codec.encode` gives for the same message (tests hold them
-together) for a third to half of the time. ValueError as there: a number its field cannot hold.
+together) in a sixth to two thirds of the time. ValueError as there: a number too large or negative.
 """
 
 from __future__ import annotations
