@@ -78,8 +78,8 @@ class Overloaded(RequestError):
     status = 429
     verdict = Verdict.THROTTLED
 
-    def __init__(self, message: str, *, retry_after: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, retry_after: int, status: int | None = None) -> None:
+        super().__init__(message, status=status)
         self.retry_after = retry_after
 
 
@@ -143,6 +143,8 @@ class ProtocolViolation(AttemptFailure):
 
 
 class StoreError(SteadfaasError):
-    """The database refused a write: nothing of it was stored."""
+    """The database refused: nothing was stored. It may heal (RETRY), or somebody must help."""
 
-    verdict = Verdict.RETRY
+    def __init__(self, message: str, *, verdict: Verdict = Verdict.RETRY) -> None:
+        super().__init__(message)
+        self.verdict = verdict

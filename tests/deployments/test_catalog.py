@@ -185,7 +185,7 @@ def test_public_takes_the_services_word_into_account(
 JSON = {"contentType": "application/json"}
 VALUE = {"contentType": "application/json", "jsonSchema": {"type": "string"}}
 NOT_JSON = "Content-type 'text/plain' does not match 'application/json'"
-NOTHING = "Expected body and content-type to be empty, but wasn't with content-type"
+NOTHING = "takes neither body nor content-type, but the request has"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ NOTHING = "Expected body and content-type to be empty, but wasn't with content-t
         (JSON, "text/plain", False, NOT_JSON),
         (JSON, "application", True, "Content-type 'application' does not match"),
         (JSON, "application/json", False, None),
-        (VALUE, "application/json", False, "Empty body not allowed"),
+        (VALUE, "application/json", False, "the body is empty"),
         (VALUE, None, False, None),
         ({**JSON, "required": True}, None, False, "Empty content-type"),
         ({**VALUE, "required": True}, "application/json", True, None),
@@ -209,9 +209,9 @@ NOTHING = "Expected body and content-type to be empty, but wasn't with content-t
         ({"contentType": "*/*"}, None, True, "Empty content-type"),
         ({}, None, False, None),
         ({"required": True}, None, False, None),
-        ({}, None, True, NOTHING),
-        ({}, "text/plain", False, NOTHING),
-        ({}, "text/plain", True, f"{NOTHING} 'text/plain'"),
+        ({}, None, True, f"{NOTHING} a body and no content-type"),
+        ({}, "text/plain", False, f"{NOTHING} content-type 'text/plain'"),
+        ({}, "text/plain", True, f"{NOTHING} a body and content-type 'text/plain'"),
         (None, None, False, None),
         (None, "text/plain", True, None),
         (None, None, True, "Empty content-type"),

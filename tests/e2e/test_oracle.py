@@ -135,6 +135,15 @@ def until_body(step: Step) -> Step:
     return replace(step, until=_has_body)
 
 
+def _is_known(reply: Reply) -> bool:
+    return reply.status != 404
+
+
+def until_known(step: Step) -> Step:
+    """Repeat until the invocation is there: a handler learns the id of what it sent before that."""
+    return replace(step, until=_is_known)
+
+
 def until_done(step: Step) -> Step:
     """Repeat until the invocation has completed."""
     return replace(step, until=_is_done)
@@ -296,7 +305,7 @@ SENDS = [
     case("send: body where none is allowed", post("/Basic/nothing/send", '"x"')),
     case(
         "send: delayed",
-        keeping(post("/Basic/greet/send?delay=300ms", '"x"'), "id"),
+        keeping(post("/Basic/greet/send?delay=600ms", '"x"'), "id"),
         get("/restate/invocation/{id}/output"),
         get("/restate/invocation/{id}/attach"),
     ),
@@ -312,13 +321,13 @@ SENDS = [
     case(
         "send: from a handler",
         keeping(post("/Basic/sendOther", '"sent"'), "id"),
-        get("/restate/invocation/{id}/attach"),
+        until_known(get("/restate/invocation/{id}/attach")),
         get("/Counter/sent/get"),
     ),
     case(
         "send: later, from a handler",
-        keeping(post("/Basic/delayedSend", '{"key":"later","value":4,"delay_ms":200}'), "id"),
-        get("/restate/invocation/{id}/output"),
+        keeping(post("/Basic/delayedSend", '{"key":"later","value":4,"delay_ms":600}'), "id"),
+        until_known(get("/restate/invocation/{id}/output")),
         get("/restate/invocation/{id}/attach"),
         get("/Counter/later/get"),
     ),
@@ -340,7 +349,7 @@ IDEMPOTENCY = [
     ),
     case(
         "idempotency: send, then call while it runs",
-        post("/Basic/sleepFor/send", "300", idempotency_key="k3"),
+        post("/Basic/sleepFor/send", "600", idempotency_key="k3"),
         post("/Basic/sleepFor", "1", idempotency_key="k3"),
         post("/Basic/sleepFor/send", "1", idempotency_key="k3"),
     ),
@@ -378,7 +387,7 @@ IDEMPOTENCY = [
     ),
     case(
         "idempotency: output by key while it runs",
-        post("/Basic/sleepFor/send", "400", idempotency_key="k10"),
+        post("/Basic/sleepFor/send", "600", idempotency_key="k10"),
         get("/restate/invocation/Basic/sleepFor/k10/output"),
         get("/restate/invocation/Basic/sleepFor/k10/attach"),
     ),
@@ -402,7 +411,7 @@ IDEMPOTENCY = [
 ATTACH = [
     case(
         "attach: output, then attach, while it runs",
-        keeping(post("/Basic/sleepFor/send", "400"), "id"),
+        keeping(post("/Basic/sleepFor/send", "600"), "id"),
         get("/restate/invocation/{id}/output"),
         get("/restate/invocation/{id}/attach"),
         get("/restate/invocation/{id}/output"),
@@ -566,7 +575,7 @@ TYPESCRIPT = [
     case(
         "typescript: send from a handler",
         keeping(post("/NodeBasic/sendOther", '"ts"'), "id"),
-        get("/restate/invocation/{id}/attach"),
+        until_known(get("/restate/invocation/{id}/attach")),
         get("/NodeCounter/ts/get"),
         post("/NodeCounter/ts/clear"),
         get("/NodeCounter/ts/get"),

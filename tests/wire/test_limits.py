@@ -6,6 +6,7 @@ import pytest
 
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import MAX_REPEATED, MalformedMessage, decode
+from steadfaas.wire.fields import Message
 
 
 def test_as_many_elements_as_allowed_are_read() -> None:
@@ -23,6 +24,6 @@ def test_as_many_elements_as_allowed_are_read() -> None:
         (m.StateKeys, b"\x0a\x00" * (MAX_REPEATED + 1)),  # bytes
     ],
 )
-def test_more_elements_are_refused(message: type[m.Message], payload: bytes) -> None:
+def test_more_elements_are_refused(message: type[Message], payload: bytes) -> None:
     with pytest.raises(MalformedMessage, match="repeated more than"):
         decode(message, payload)

@@ -42,16 +42,21 @@ class InputCheck:
             return None
         if self.nothing:
             return (
-                "input validation error: Expected body and content-type to be empty, but wasn't"
-                f" with content-type '{content_type or 'none'}'"
+                "input validation error: this handler takes neither body nor content-type, but the"
+                f" request has {self._brought(content_type, has_body)}"
             )
         if content_type is None:
             return "input validation error: Empty content-type"
         if not self._matches(content_type):
             return f"input validation error: Content-type '{content_type}' does not match '{self}'"
         if self.body_needed and not has_body:
-            return "input validation error: Empty body not allowed"
+            return "input validation error: the body is empty, but a JSON value is needed"
         return None
+
+    @staticmethod
+    def _brought(content_type: str | None, has_body: bool) -> str:
+        named = "no content-type" if content_type is None else f"content-type '{content_type}'"
+        return f"a body and {named}" if has_body else named
 
     def _matches(self, content_type: str) -> bool:
         if self.type is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 from urllib.parse import quote
 
 from yarl import URL
@@ -18,7 +18,8 @@ from yarl import URL
 from steadfaas import ids
 from steadfaas.clock import Clock
 from steadfaas.deployments.catalog import Deployment
-from steadfaas.errors import AttemptFailure, SteadfaasError
+from steadfaas.errors import AttemptFailure
+from steadfaas.machine.effects import Append
 from steadfaas.machine.invocation import Invocation
 from steadfaas.machine.status import Kind, Status
 from steadfaas.runtime.ledger import Ledger, Work
@@ -32,6 +33,7 @@ from steadfaas.wire.version import content_type
 _log = logging.getLogger(__name__)
 _START: Final = int(T.START)
 _END: Final = int(T.END)
+_OUTPUT: Final = int(T.OUTPUT)
 # State beyond this is not sent along but fetched by the handler, value by value (bytes).
 EAGER_STATE_LIMIT: Final = 8 * 1024 * 1024
 _MOST_URLS: Final = 4096
@@ -195,23 +197,38 @@ class Driver:
             return  # overtaken: killed, paused, or dropped after a failed transaction
         work.touched.add(inv.seq)
         try:
-            for frame in frames:
-                effects = inv.receive(frame.type, frame.payload, work.now, ledger)
-                if inv.closed is not None:
-                    outcome = "completed" if inv.closed == _END else "suspended"
-                    invocations.add_attempt(work.tx, inv, work.now, outcome)
-                    ledger.apply(work, inv, effects)
-                    break
-                ledger.apply(work, inv, effects)
-            else:
-                if final:
-                    raise failure or AttemptFailure(
-                        "RT0007", "the answer ended without saying how (no closing frame)"
-                    )
+            self._receive(work, inv, frames)
+            if final and inv.closed is None:
+                raise failure or AttemptFailure(
+                    "RT0007", "the answer ended without saying how (no closing frame)"
+                )
         except AttemptFailure as failed:
             ledger.fail(work, inv, failed)
             if not final:
                 work.aborted.append((inv.seq, attempt))
-        except SteadfaasError as unexpected:
-            raise AssertionError(f"checked before, refused now: {unexpected}") from unexpected
         ledger.save(work, inv)
+
+    def _receive(self, work: Work, inv: Invocation, frames: list[Frame]) -> None:
+        """Take frames in order, up to the closing one. Raises AttemptFailure."""
+        ledger = self._ledger
+        output: Append | None = None
+        try:
+            for frame in frames:
+                effects = inv.receive(frame.type, frame.payload, work.now, ledger)
+                if inv.closed == _END:
+                    # The record holds the result; the journal need not hold it again.
+                    if output is not None and output.index == len(inv.journal) - 1:
+                        output = None
+                elif inv.closed is not None:
+                    invocations.add_attempt(work.tx, inv, work.now, "suspended")
+                elif frame.type == _OUTPUT:
+                    if output is not None:
+                        ledger.apply(work, inv, [output])
+                    output = cast(Append, effects[0])
+                    continue
+                ledger.apply(work, inv, effects)
+                if inv.closed is not None:
+                    break
+        finally:
+            if output is not None:
+                ledger.apply(work, inv, [output])

@@ -21,7 +21,7 @@ from steadfaas import ids
 from steadfaas.clock import Clock
 from steadfaas.deployments.catalog import Catalog
 from steadfaas.errors import Conflict, NotFound, Overloaded, RequestError
-from steadfaas.machine.status import Status
+from steadfaas.machine.status import Kind, Status
 from steadfaas.runtime import retention
 from steadfaas.runtime.driver import Driver
 from steadfaas.runtime.ledger import Accepted, Ledger, Request, Work
@@ -133,41 +133,39 @@ class Engine:
     # --- requests ------------------------------------------------------------------------------
 
     def check_room(self) -> None:
-        """Raises Overloaded while too many invocations wait for their turn, or at the end."""
+        """Raises Overloaded while too many invocations wait for their turn, or at shutdown."""
         if self._waiting >= self.tuning.max_queued:
             raise Overloaded(
                 f"{self._waiting} invocations wait for their turn (limit max_queued); try again",
                 retry_after=1,
             )
         if self._closing:
-            raise Overloaded("the engine is shutting down; try again", retry_after=1)
+            raise Overloaded("the engine is shutting down; try again", retry_after=1, status=503)
 
     async def accept(self, request: Request) -> Accepted:
         """Take a request; durable when this returns. Raises Overloaded, StoreError."""
         self.check_room()
-        return await self._write(lambda work: self.ledger.accept(work, request))
+        id = self.ledger.id_for(request, self.clock.now())
+        return await self._write(lambda work: self.ledger.accept(work, request, id))
 
     async def call(self, request: Request) -> tuple[Accepted, bytes]:
-        """Take a request and wait for its result: the payload of an Output command."""
+        """Take a request and wait for its result: the payload of an Output command.
+
+        Raises Overloaded, StoreError. If the caller goes away, the invocation goes on.
+        """
         self.check_room()
-        done: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        result: list[asyncio.Future[bytes]] = []
-
-        def accept(work: Work) -> None:
-            accepted = self.ledger.accept(work, request)
-            # Registered before the commit: the result may come with the very next one.
-            work.tx.after(_resolve, done, accepted)
-            work.tx.after(lambda: result.append(self.waiters.add(accepted.id)))
-
-        self._submit(accept, lambda error: None if done.done() else done.set_exception(error))
-        accepted = await done
-        future = result[0]
+        id = self.ledger.id_for(request, self.clock.now())
+        # Before it is accepted: the result may come with the very next commit.
+        result = self.waiters.add(id)
         try:
-            if accepted.existing is not None and accepted.existing.output is not None:
-                return accepted, accepted.existing.output
-            return accepted, await future
+            accepted = await self._write(lambda work: self.ledger.accept(work, request, id))
+            if accepted.existing is not None and (
+                accepted.existing.output is not None or request.kind is Kind.WORKFLOW_RUN
+            ):
+                return accepted, accepted.existing.output or b""
+            return accepted, await result
         finally:
-            self.waiters.discard(accepted.id, future)
+            self.waiters.discard(id, result)
 
     async def attach(self, id: bytes) -> bytes | None:
         """Wait for the result of an invocation; None if it is unknown."""
@@ -243,9 +241,7 @@ class Engine:
         if found is None:
             raise NotFound(f"the invocation '{ids.format_invocation(id)}' does not exist")
         if found.status == Status.COMPLETED:
-            raise Conflict(
-                f"the invocation '{ids.format_invocation(id)}' was already completed."
-            )
+            raise Conflict(f"the invocation '{ids.format_invocation(id)}' was already completed.")
         return found.seq
 
     # --- units of work -------------------------------------------------------------------------

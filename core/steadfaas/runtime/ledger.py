@@ -125,9 +125,8 @@ class Ledger:
 
     # --- acceptance ----------------------------------------------------------------------------
 
-    def accept(self, work: Work, request: Request) -> Accepted:
+    def accept(self, work: Work, request: Request, id: bytes) -> Accepted:
         """Take a request: it is durable with this unit, and starts as soon as it may."""
-        id = self._id_for(request, work.now)
         if request.idempotency_key is not None or request.kind is Kind.WORKFLOW_RUN:
             existing = invocations.outline(work.tx, id)
             if existing is not None:
@@ -147,7 +146,8 @@ class Ledger:
         invocations.insert(work.tx, inv)
         return Accepted(id, inv.seq)
 
-    def _id_for(self, request: Request, now: int) -> bytes:
+    def id_for(self, request: Request, now: int) -> bytes:
+        """The id that a request gets; the same for each repetition of one that has an identity."""
         if request.kind is Kind.WORKFLOW_RUN:
             return ids.workflow_invocation(request.service, request.key or "")
         if request.idempotency_key is not None:
@@ -214,9 +214,7 @@ class Ledger:
         for effect in effects:
             match effect:
                 case Append():
-                    invocations.append(
-                        work.tx, inv.seq, effect.index, effect.type, effect.payload
-                    )
+                    invocations.append(work.tx, inv.seq, effect.index, effect.type, effect.payload)
                 case Perform():
                     _PERFORM[effect.type](self, work, inv, effect.command)
                 case Finish():
@@ -309,7 +307,7 @@ class Ledger:
             return AttemptFailure(
                 "RT0011",
                 f"the pinned deployment {inv.deployment} is not registered any more;"
-                " resume the invocation on another deployment, or kill it",
+                " it cannot go on: kill it, and send the request again",
             )
         return AttemptFailure(
             "RT0013",
@@ -563,7 +561,7 @@ class Ledger:
             invoked_by=inv.id,
             not_before=not_before,
         )
-        return self.accept(work, request)
+        return self.accept(work, request, self.id_for(request, work.now))
 
     def _tell_id(self, work: Work, inv: Invocation, completion: int, id: bytes) -> None:
         answer = m.Completion(completion_id=completion, invocation_id=ids.format_invocation(id))

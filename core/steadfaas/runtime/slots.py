@@ -65,8 +65,7 @@ class Slots:
 
     def _free(self, deployment: str) -> bool:
         return (
-            self.total < self._limit
-            and self._open.get(deployment, 0) < self._limit_per_deployment
+            self.total < self._limit and self._open.get(deployment, 0) < self._limit_per_deployment
         )
 
     def _count(self, deployment: str) -> None:

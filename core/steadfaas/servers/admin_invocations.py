@@ -57,9 +57,7 @@ def _invocation_id(request: web.Request) -> bytes:
     try:
         return ids.parse_invocation(request.match_info["invocation"])
     except ids.InvalidId as error:
-        raise BadRequest(
-            f"The request field 'invocation_id' is invalid. Reason: {error}"
-        ) from None
+        raise BadRequest(f"The request field 'invocation_id' is invalid. Reason: {error}") from None
 
 
 def invocation_view(engine: Engine, id: bytes) -> dict[str, Any]:
@@ -104,7 +102,7 @@ def _attempts(reader: Any, found: invocations.Description) -> list[dict[str, Any
             "ended_at": timestamp(attempt.ended_at),
             "outcome": attempt.outcome,
         }
-        for attempt in invocations.attempts(reader, found.seq)
+        for attempt in invocations.attempts(reader, found)
     ]
     if found.status == Status.RUNNING:
         attempts.append(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from steadfaas.config import Settings
 
+
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code.
 

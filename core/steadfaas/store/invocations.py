@@ -10,10 +10,12 @@ from steadfaas.machine.status import Kind, Status
 from steadfaas.store import sql
 from steadfaas.store.port import Reader, Tx
 from steadfaas.store.writer import Transaction
+from steadfaas.wire.messages import MessageType
 
 _Q: Final = sql.load("invocations")
 # Journal entries and attempts of one invocation are neighbours: position = seq * 2^20 + index.
 SPAN: Final = 1 << 20
+_OUTPUT: Final = int(MessageType.OUTPUT)
 KEPT_ATTEMPTS: Final = 1000
 
 
@@ -61,7 +63,7 @@ class Attempt(NamedTuple):
     """One attempt that ended. Times are in ms since the epoch."""
 
     number: int
-    deployment: str
+    deployment: str | None
     started_at: int
     ended_at: int
     outcome: str
@@ -156,7 +158,10 @@ def load(reader: Reader, seq: int) -> Invocation | None:
         completion_retention=row[21],
         journal_retention=row[22],
     )
-    inv.restore(journal(reader, seq))
+    entries = journal(reader, seq)
+    if len(entries) < row[13] and row[23] is not None and entries:
+        entries.append((_OUTPUT, row[23]))  # a result is stored once, with the record
+    inv.restore(entries)
     inv.deployment, inv.version, inv.modified_at, inv.attempt = row[7], row[8], row[10], row[11]
     inv.started_at, inv.failures, inv.retry_count = row[12], row[14], row[15]
     inv.due_at, inv.awaits = row[16], row[17]
@@ -185,7 +190,10 @@ def describe(reader: Reader, id: bytes) -> Description | None:
 
 
 def add_attempt(tx: Tx, inv: Invocation, now: int, outcome: str) -> None:
-    """Note that the latest attempt ended: `completed`, `suspended`, or an RT code."""
+    """Note that the latest attempt ended: `suspended`, `killed`, `interrupted` or an RT code.
+
+    One that completed the invocation needs no note: the record tells.
+    """
     number = min(inv.attempt, SPAN - 1)
     tx.execute(
         _Q.add_attempt, (inv.seq * SPAN + number, inv.deployment, inv.started_at, now, outcome)
@@ -195,10 +203,18 @@ def add_attempt(tx: Tx, inv: Invocation, now: int, outcome: str) -> None:
         tx.execute(_Q.delete_old_attempts, (first, first + number - KEPT_ATTEMPTS))
 
 
-def attempts(reader: Reader, seq: int) -> list[Attempt]:
-    """All attempts that ended, in order."""
-    rows = reader.execute(_Q.attempts, (seq * SPAN, (seq + 1) * SPAN))
-    return [Attempt(row[0] - seq * SPAN, *row[1:]) for row in rows]
+def attempts(reader: Reader, found: Description) -> list[Attempt]:
+    """All attempts that ended, in order. The record itself tells of one that completed it."""
+    first = found.seq * SPAN
+    rows = reader.execute(_Q.attempts, (first, first + SPAN))
+    ended = [Attempt(row[0] - first, *row[1:]) for row in rows]
+    if found.completed_at is not None and (not ended or ended[-1].number < found.attempt):
+        ended.append(
+            Attempt(
+                found.attempt, found.deployment, found.started_at, found.completed_at, "completed"
+            )
+        )
+    return ended
 
 
 class Numbers:

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Final
 
-from steadfaas.errors import StoreError
+from steadfaas.errors import StoreError, Verdict
 from steadfaas.store.writer import Writer
 
 FILE_NAME: Final = "steadfaas.db"
@@ -50,7 +50,8 @@ class Store:
         except OSError as error:
             raise StoreError(
                 f"cannot use the data directory {data_dir}: {error.strerror};"
-                " choose another with --data-dir"
+                " choose another with --data-dir",
+                verdict=Verdict.DENIED,
             ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,7 +65,9 @@ class Store:
             return cls(data_dir / FILE_NAME, durability=durability, lock=lock)
         except sqlite3.Error as error:
             lock.close()
-            raise StoreError(f"cannot open the database in {data_dir}: {error}") from error
+            raise StoreError(
+                f"cannot open the database in {data_dir}: {error}", verdict=Verdict.DENIED
+            ) from error
 
     async def close(self) -> None:
         """Finish what was submitted, and close."""
@@ -128,7 +131,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     )  # fmt: skip
     if current > len(steps):
         raise StoreError(
-            f"the database has schema {current}, this steadfaas knows {len(steps)}; upgrade it"
+            f"the database has schema {current}, this steadfaas knows {len(steps)}; upgrade it",
+            verdict=Verdict.DENIED,
         )
     for number, step in enumerate(steps, 1):
         if number > current:

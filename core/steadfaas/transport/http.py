@@ -28,6 +28,10 @@ _PAUSE: Final = 0.02
 # Idle connections are closed before the other side's usual 5 s, so that both do not meet on the
 # wire.
 _KEEP_ALIVE: Final = 4.0
+# Frames are handed over when this much has come, pause or not (bytes).
+_HANDED_OVER: Final = 1024 * 1024
+# How long an answer may go on after its closing frame before the connection is dropped (seconds).
+_LINGER: Final = 1.0
 _LARGE_BODY: Final = 256 * 1024
 # What is read of an error answer to quote in the failure (bytes).
 _QUOTED: Final = 500
@@ -89,6 +93,8 @@ class HttpTransport:
                 if refusal is not None:
                     return refusal
                 return await _read_frames(response, limits, sink)
+        except aiohttp.ClientError as error:  # first: its connect timeouts are TimeoutErrors too
+            return _network_failure(url, error)
         except TimeoutError:
             return AttemptFailure(
                 "RT0001",
@@ -96,7 +102,7 @@ class HttpTransport:
                 " the connection was dropped",
                 verdict=Verdict.RETRY,
             )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             return _network_failure(url, error)
 
 
@@ -106,6 +112,7 @@ async def _read_frames(
     reader = FrameReader(limits.max_frame)
     content = response.content
     frames: list[Frame] = []
+    size = 0
     try:
         while True:
             try:
@@ -114,30 +121,50 @@ async def _read_frames(
             except TimeoutError:
                 if not frames:
                     raise
-                sink(frames)
-                frames = []
-                continue
-            if not chunk:
+                chunk = None
+            if chunk == b"":
                 break
-            frames += reader.feed(chunk)
-            if frames and frames[-1].type in CLOSING:
-                # The rest only frees the connection; the caller need not wait for it.
+            if chunk is not None:
+                size += len(chunk)
+                frames += reader.feed(chunk)
+                if reader.oversize is not None:
+                    response.close()
+                    return _oversize(reader.oversize, limits)
+                if frames and frames[-1].type in CLOSING:
+                    # What may follow only frees the connection; the caller need not wait for it.
+                    sink(frames)
+                    frames = []
+                    await _finish(response)
+                    return None
+            if chunk is None or size > _HANDED_OVER:
                 sink(frames)
-                frames = []
-            if reader.oversize is not None:
-                response.close()
-                return AttemptFailure(
-                    "RT0003",
-                    f"the endpoint sent a message of {reader.oversize} bytes; the limit is"
-                    f" {limits.max_frame} (setting max_frame_bytes)",
-                    verdict=Verdict.TOO_LARGE,
-                )
+                frames, size = [], 0
+                await asyncio.sleep(0)  # a flood of frames is stored as it comes, not collected
     finally:
         if frames:
             sink(frames)
     if reader.partial:
         return ProtocolViolation("the answer ends in the middle of a frame")
     return None
+
+
+async def _finish(response: aiohttp.ClientResponse) -> None:
+    """Read to the end, so that the connection can be used again; not for long, though."""
+    try:
+        async with asyncio.timeout(_LINGER):
+            while await response.content.readany():
+                pass
+    except (TimeoutError, aiohttp.ClientError):
+        response.close()
+
+
+def _oversize(size: int, limits: Limits) -> AttemptFailure:
+    return AttemptFailure(
+        "RT0003",
+        f"the endpoint sent a message of {size} bytes; the limit is {limits.max_frame}"
+        " (setting max_frame_bytes)",
+        verdict=Verdict.TOO_LARGE,
+    )
 
 
 async def _check_head(
