@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 _ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -63,6 +64,7 @@ def _body(text: str, prefix: str, width: int | None) -> str:
 # --- invocations -------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1024)  # a request needs its own a few times, and no other
 def format_invocation(raw: bytes) -> str:
     """`inv_1…` for 24 raw bytes."""
     partition = _base62(int.from_bytes(raw[:8], "little"), 11)

@@ -31,7 +31,7 @@ def main() -> int:
         print("the benchmark reads /proc and runs on Linux only", file=sys.stderr)
         return 2
     console = Console(width=None if sys.stdout.isatty() else 170)
-    # In the checkout, not in a temporary folder that may be memory: durability is to cost its price.
+    # In the checkout: a temporary folder may be in memory, where durability costs nothing.
     npm.CACHE.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=npm.CACHE))
     try:

@@ -73,6 +73,7 @@ DIFFERENCES: dict[str, Difference] = {
         (
             "call: PUT",
             "call: DELETE",
+            "input: empty body with content type",
             "input: body where none is allowed",
             "input: content type where no body is allowed",
             "path: restate call only",

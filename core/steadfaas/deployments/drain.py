@@ -40,8 +40,7 @@ class Usage:
         return (
             f"the deployment '{self.deployment_id}' is not drained: {'; '.join(reasons)}."
             f" Next, {' and '.join(steps)}, then delete it again; 'force=true' removes it now, and"
-            " every attempt of what is pinned to it then fails until it is resumed on another"
-            " deployment."
+            " every attempt of what is pinned to it then fails (RT0011)."
         )
 
     def _services(self) -> str:

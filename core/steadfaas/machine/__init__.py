@@ -16,12 +16,12 @@ one, in order, each together with its effect.
 What can never happen:
 
 * a frame takes effect before it was validated completely; a bad frame, and all after it, is
-dropped;
+  dropped;
 * an answer of an older attempt changes anything (`attempt` fences it);
 * an attempt that stored nothing new is followed by another without a delay, so that no answer,
   however odd, makes the engine spin;
 * a suspension is stored although what it waits for is already in the journal (it continues at
-once),   or although nothing can ever end it (it is a failed attempt);
+  once), or although nothing can ever end it (it is a failed attempt);
 * a second completion for one completion id, or a completion for an id nobody issued.
 
 Nothing here reads a clock, draws random numbers or touches the outside. Time and jitter are

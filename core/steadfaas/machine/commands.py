@@ -85,9 +85,12 @@ def _check_signal(command: m.SendSignalCommand, directory: Directory) -> None:
 
 def _check_awakeable(command: m.CompleteAwakeableCommand, directory: Directory) -> None:
     try:
-        ids.parse_awakeable(command.awakeable_id)
+        _, index = ids.parse_awakeable(command.awakeable_id)
     except ids.InvalidId as error:
         raise _refuse(f"invalid awakeable id: {error}") from None
+    if index < ids.FIRST_AWAKEABLE_SIGNAL:
+        # Otherwise whoever can complete an awakeable could cancel what it belongs to.
+        raise _refuse(f"invalid awakeable id: signal {index} is reserved")
     _check_result(command.value, command.failure)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from steadfaas.errors import AttemptFailure
 from steadfaas.wire.messages import MessageType
 
 JOURNAL_MISMATCH = 570
+# Characters kept of a text that an endpoint chose: the record is written again with every change.
+LONGEST_TEXT: Final = 16_384
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class FailureRecord:
     def from_json(cls, text: str) -> FailureRecord:
         """The reverse of `to_json`."""
         fields: dict[str, Any] = json.loads(text)
+        fields.setdefault("message", "")
         fields.setdefault("stacktrace", "")
         return cls(**fields)
 
@@ -57,7 +60,12 @@ def type_name(frame_type: int) -> str:
 
 def describe_command(frame_type: int, name: str | None) -> str:
     """A command as one reads it: `Run charge-card`, or `Sleep` where it has no name."""
-    return f"{type_name(frame_type)} {name}" if name else type_name(frame_type)
+    return f"{type_name(frame_type)} {cut(name)}" if name else type_name(frame_type)
+
+
+def cut(text: str) -> str:
+    """The text, or its beginning where it is too long to be kept."""
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 
 def record(
@@ -73,14 +81,14 @@ def record(
     return FailureRecord(
         code=failure.rt_code,
         http_code=failure.http_code,
-        message=failure.message,
+        message=cut(failure.message),
         at=now,
         attempt=attempt,
         deployment=deployment,
         command_index=failure.command_index,
-        command_name=failure.command_name,
+        command_name=None if failure.command_name is None else cut(failure.command_name),
         command_type=None if failure.command_type is None else type_name(failure.command_type),
         recorded=recorded if mismatch else None,
         issued=issued,
-        stacktrace=failure.stacktrace,
+        stacktrace=cut(failure.stacktrace),
     )

@@ -27,6 +27,8 @@ SHORTEST_DELAY_MS: Final = 10
 LONGEST_DELAY_MS: Final = 10 * 365 * 86_400_000
 DEFAULT_MAX_ENTRIES: Final = 10_000
 DEFAULT_MAX_JOURNAL_BYTES: Final = 256 * 1024 * 1024
+# A wait set is kept in the record and read again with every notification.
+LARGEST_WAIT_SET: Final = 1024 * 1024
 
 # Plain integers: comparing with an enum's member costs a look-up each time.
 _INPUT: Final = int(T.INPUT)
@@ -35,6 +37,15 @@ _SLEEP: Final = int(T.SLEEP)
 _SIGNAL: Final = int(T.SIGNAL)
 _END: Final = int(T.END)
 _CLOSING: Final = frozenset({int(T.SUSPENSION), int(T.ERROR), _END})
+# Completions that tell what somebody else returned: at any time, and of any size.
+_MAY_FAIL: Final = frozenset(
+    {
+        int(T.CALL_COMPLETION),
+        int(T.GET_PROMISE_COMPLETION),
+        int(T.ATTACH_INVOCATION_COMPLETION),
+    }
+)
+_TOO_LARGE: Final = "the result does not fit into the journal (setting max_journal_bytes)"
 _VOID_CANCEL: Final = encode(m.SignalNotification(idx=CANCEL_SIGNAL, void=m.Void()))
 
 Entry = tuple[int, bytes]
@@ -203,6 +214,15 @@ class Invocation:
                 " (setting max_journal_bytes); pass references instead of large values",
             )
 
+    # What others send comes without an attempt that could be failed for it, and the handler needs
+    # what it waits for: the limits are twice those of its own entries.
+
+    def _takes_from_outside(self, payload: bytes) -> bool:
+        return len(self.journal) < 2 * self.max_entries and self._takes_bytes(payload)
+
+    def _takes_bytes(self, payload: bytes) -> bool:
+        return self.journal_bytes + len(payload) <= 2 * self.max_journal_bytes
+
     def command_at(self, index: int) -> Entry | None:
         """The journal's command number `index`, counting commands only (the input is 0)."""
         count = -1
@@ -215,6 +235,10 @@ class Invocation:
 
     # --- moves ---------------------------------------------------------------------------------
 
+    def _check_running(self) -> None:
+        if self.status is not Status.RUNNING:
+            raise IllegalMove(f"no attempt is open: {self.status.name}")
+
     def _move(self, to: Status) -> None:
         if to not in MOVES[self.status]:
             raise IllegalMove(f"{self.status.name} -> {to.name}")
@@ -222,9 +246,12 @@ class Invocation:
 
     def ready(self) -> list[Effect]:
         """It may start or go on, by whatever event: its turn, its time, an operator."""
+        resumed = self.status is Status.PAUSED
         self._move(Status.READY)
         self.due_at = None
         self.awaits = None
+        if resumed:
+            self.failures = 0  # whoever ends a pause grants all attempts anew
         return [Open()]
 
     def queue(self) -> list[Effect]:
@@ -261,6 +288,7 @@ class Invocation:
         """
         if self.closed is not None:
             return []
+        self._check_running()
         row = COMMANDS.get(frame_type)
         if row is not None:
             command = _decode(row.message, payload, frame_type)
@@ -328,6 +356,8 @@ class Invocation:
         return self.finish(self.output)
 
     def _close_suspension(self, payload: bytes) -> list[Effect]:
+        if len(payload) > LARGEST_WAIT_SET:
+            raise ProtocolViolation(f"the suspension is larger than {LARGEST_WAIT_SET} bytes")
         awaits = _decode(m.Suspension, payload, T.SUSPENSION)
         self._check_awaits(awaits)
         satisfied = self._satisfied(awaits)
@@ -388,6 +418,7 @@ class Invocation:
         `jitter` is in [0, 1). A delay that the endpoint gave replaces the policy's and costs no
         attempt, within bounds.
         """
+        self._check_running()
         self.closed = T.ERROR
         recorded = None
         if failure.command_index is not None:
@@ -417,7 +448,7 @@ class Invocation:
         if policy.on_max_attempts is OnMaxAttempts.PAUSE:
             self._move(Status.PAUSED)
             return [Park()]
-        return self.finish(failure_output(failure.http_code, failure.message))
+        return self.finish(failure_output(failure.http_code, failures.cut(failure.message)))
 
     # --- the outside speaks --------------------------------------------------------------------
 
@@ -426,7 +457,12 @@ class Invocation:
         pending = self.pending.get(completion.completion_id)
         if self.status is Status.COMPLETED or pending is None or pending[0] != frame_type:
             return []
-        return self._notify(frame_type, encode(completion), now, completion.completion_id, None)
+        payload = encode(completion)
+        if frame_type in _MAY_FAIL and not self._takes_bytes(payload):
+            # Left out, it would be waited for without end.
+            failure = m.Failure(code=413, message=_TOO_LARGE)
+            payload = encode(m.Completion(completion_id=completion.completion_id, failure=failure))
+        return self._notify(frame_type, payload, now, completion.completion_id, None)
 
     def signal(self, signal: m.SignalNotification, now: int) -> list[Effect]:
         """A signal. The first of an index or name counts; cancel may come again and again."""
@@ -435,15 +471,16 @@ class Invocation:
             return []
         if name in self.signals and name != CANCEL_SIGNAL:
             return []
-        if len(self.journal) >= 2 * self.max_entries:
-            return []  # commands bound completions; only signals can grow a journal from outside
-        return self._notify(T.SIGNAL, encode(signal), now, None, name)
+        payload = encode(signal)
+        if not self._takes_from_outside(payload):
+            return []  # nobody's commands bound how many there are
+        return self._notify(T.SIGNAL, payload, now, None, name)
 
     def cancel(self, now: int) -> list[Effect]:
         """Ask the handler to stop: it decides how. One that has not started is finished at once."""
         if self.status in (Status.SCHEDULED, Status.PENDING):
             return self.finish(failure_output(409, "canceled"))
-        if self.status is Status.COMPLETED:
+        if self.status is Status.COMPLETED or not self._takes_from_outside(_VOID_CANCEL):
             return []
         effects = self._notify(T.SIGNAL, _VOID_CANCEL, now, None, CANCEL_SIGNAL)
         return effects + self.ready() if self.status is Status.PAUSED else effects

@@ -22,17 +22,16 @@ class Status(IntEnum):
 
 
 _S = Status
-# From each state, the states that an event may lead to.
+# From each state, the states that an event may lead to. An attempt starts from READY and nowhere
+# else: whatever ends a wait makes the invocation ready first.
 MOVES: Final[dict[Status, frozenset[Status]]] = {
-    _S.SCHEDULED: frozenset({_S.PENDING, _S.READY, _S.RUNNING, _S.COMPLETED}),
-    _S.PENDING: frozenset({_S.READY, _S.RUNNING, _S.COMPLETED}),
-    _S.READY: frozenset({_S.READY, _S.RUNNING, _S.PAUSED, _S.COMPLETED}),
-    _S.RUNNING: frozenset(
-        {_S.READY, _S.RUNNING, _S.BACKING_OFF, _S.SUSPENDED, _S.PAUSED, _S.COMPLETED}
-    ),
-    _S.BACKING_OFF: frozenset({_S.READY, _S.RUNNING, _S.PAUSED, _S.COMPLETED}),
-    _S.SUSPENDED: frozenset({_S.READY, _S.RUNNING, _S.PAUSED, _S.COMPLETED}),
-    _S.PAUSED: frozenset({_S.READY, _S.RUNNING, _S.COMPLETED}),
+    _S.SCHEDULED: frozenset({_S.PENDING, _S.READY, _S.COMPLETED}),
+    _S.PENDING: frozenset({_S.READY, _S.COMPLETED}),
+    _S.READY: frozenset({_S.READY, _S.RUNNING, _S.COMPLETED}),
+    _S.RUNNING: frozenset({_S.READY, _S.BACKING_OFF, _S.SUSPENDED, _S.PAUSED, _S.COMPLETED}),
+    _S.BACKING_OFF: frozenset({_S.READY, _S.COMPLETED}),
+    _S.SUSPENDED: frozenset({_S.READY, _S.COMPLETED}),
+    _S.PAUSED: frozenset({_S.READY, _S.COMPLETED}),
     _S.COMPLETED: frozenset(),
 }
 

@@ -22,7 +22,8 @@ from steadfaas.errors import AttemptFailure
 from steadfaas.machine.effects import Append
 from steadfaas.machine.invocation import Invocation
 from steadfaas.machine.status import Kind, Status
-from steadfaas.runtime.ledger import Ledger, Work
+from steadfaas.runtime.ledger import Ledger
+from steadfaas.runtime.work import Work
 from steadfaas.store import invocations, keys
 from steadfaas.store.port import Reader
 from steadfaas.transport.http import HttpTransport, Limits

@@ -24,10 +24,11 @@ from steadfaas.errors import Conflict, NotFound, Overloaded, RequestError
 from steadfaas.machine.status import Kind, Status
 from steadfaas.runtime import retention
 from steadfaas.runtime.driver import Driver
-from steadfaas.runtime.ledger import Accepted, Ledger, Request, Work
+from steadfaas.runtime.ledger import Ledger
 from steadfaas.runtime.slots import Slots
 from steadfaas.runtime.timers import Alarm
 from steadfaas.runtime.waiters import Waiters
+from steadfaas.runtime.work import Accepted, Request, Work
 from steadfaas.store import invocations, schedule
 from steadfaas.store.sqlite import Store
 from steadfaas.store.writer import Transaction
@@ -73,7 +74,6 @@ class Engine:
             catalog=catalog,
             numbers=invocations.Numbers(store.reader),
             slots=self._slots,
-            waiters=self.waiters,
             random_bytes=secrets.token_bytes,
             jitter=random.random,
             max_entries=tuning.max_journal_entries,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from steadfaas.machine.status import Kind
-from steadfaas.runtime.ledger import Work
+from steadfaas.runtime.work import Work
 from steadfaas.store import invocations, keys, schedule
 from steadfaas.store.port import Reader
 

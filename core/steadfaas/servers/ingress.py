@@ -20,7 +20,7 @@ from steadfaas.durations import parse_duration
 from steadfaas.errors import BadRequest, NotFound, RequestError, SteadfaasError
 from steadfaas.machine.status import Kind, Status, kind_of
 from steadfaas.runtime.engine import Engine
-from steadfaas.runtime.ledger import Accepted, Request
+from steadfaas.runtime.work import Accepted, Request
 from steadfaas.servers.problems import ID_HEADER, INVOCATION, ingress_problem
 from steadfaas.servers.times import timestamp
 from steadfaas.store.invocations import Outline
