@@ -96,6 +96,8 @@ DIFFERENCES: dict[str, Difference] = {
             "awakeable: malformed, reject",
             "awakeable: of another kind",
             "awakeable: GET",
+            "awakeable: no operation",
+            "attach: no operation",
         ),
         WORDING,
     ),

@@ -225,7 +225,9 @@ class Endpoint:
     def __init__(self, *services: Json, script: Script = complete) -> None:
         self.services = list(services)
         self.script = script
+        self.before_body: Script | None = None  # answers a request whose body was not read
         self.exchanges: list[Exchange] = []
+        self.faults: list[BaseException] = []  # what scripts raised
         self.connections = 0
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -242,6 +244,8 @@ class Endpoint:
 
     async def __aexit__(self, *raised: object) -> None:
         await self.stop()
+        if self.faults and raised == (None, None, None):
+            raise self.faults[0]
 
     async def listen(self) -> None:
         """Take requests; again at the same port after `stop`."""
@@ -277,6 +281,8 @@ class Endpoint:
                     await reader.read()  # silent until the other side leaves
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
+        except Exception as fault:  # of the test: told at the end
+            self.faults.append(fault)
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -292,18 +298,19 @@ class Endpoint:
         method, path, _ = first.split(" ")
         pairs = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip() for name, _, value in pairs}
-        body = b""
-        if "content-length" in headers:
-            body = await reader.readexactly(int(headers["content-length"]))
         assert "transfer-encoding" not in headers
-        return Exchange(method, path, headers, body, number, time.monotonic(), reader, writer)
+        exchange = Exchange(method, path, headers, b"", number, 0.0, reader, writer)
+        if self.before_body is None:
+            exchange.body = await reader.readexactly(int(headers.get("content-length", "0")))
+        exchange.at = time.monotonic()
+        return exchange
 
     async def _serve(self, exchange: Exchange) -> None:
         if exchange.path.endswith("/discover"):
             await self._discover(exchange)
         else:
             self.exchanges.append(exchange)
-            await self.script(exchange)
+            await (self.before_body or self.script)(exchange)
 
     async def _discover(self, exchange: Exchange) -> None:
         document = {

@@ -1,7 +1,7 @@
 """What each command asks of the outside, done within the transaction that stores it.
 
-One function a command, in the order of the protocol's table. Where an answer is due at once (a value
-of state, a callee's id), it is appended to the journal right behind the command.
+One function a command, in the order of the protocol's table. Where an answer is due at once (a
+value of state, a callee's id), it is appended to the journal right behind the command.
 """
 
 from __future__ import annotations

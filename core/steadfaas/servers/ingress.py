@@ -77,13 +77,15 @@ class Ingress:
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
-        parts = path.split("/")[1:]
-        if parts[0] == "restate":
-            own = self._own.get(parts[1]) if len(parts) > 1 else None
-            if own is None:
-                raise NotFound("not found")
-            return await own(request, parts[2:])
-        return await self._invoke(request, parts, send=None)
+        parts = path.strip("/").split("/")  # between two others, an empty part is a key
+        if len(parts) < 2:
+            raise BadRequest(f"bad path: {path}")
+        if parts[0] != "restate":
+            return await self._invoke(request, parts, send=None)
+        own = self._own.get(parts[1])
+        if own is None:
+            raise NotFound("not found")
+        return await own(request, parts[2:])
 
     # --- calls and sends -----------------------------------------------------------------------
 
@@ -97,7 +99,7 @@ class Ingress:
         self, request: web.BaseRequest, parts: list[str], *, send: bool | None
     ) -> web.StreamResponse:
         if len(parts) < 2:
-            raise BadRequest(f"bad path: {request.raw_path.partition('?')[0]}")
+            raise BadRequest("bad path, name a service and a handler")
         if request.method not in ("POST", "GET"):
             raise RequestError("only POST and GET call a handler", status=405)
         revision, handler, key, send = self._target(parts, send)
@@ -163,8 +165,12 @@ class Ingress:
     # --- results -------------------------------------------------------------------------------
 
     async def _invocation(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+        _only_get(request)
         if len(parts) < 2:
-            raise NotFound("not found")
+            raise BadRequest(
+                "bad path: name an invocation, by id or by service, handler and idempotency key,"
+                " and end with /attach or /output"
+            )
         action, target = parts[-1], parts[:-1]
         if len(target) == 1:
             return await self._result_of(_invocation_id(target[0]), action)
@@ -178,12 +184,15 @@ class Ingress:
         return await self._result_of(id, action)
 
     def _attach_by_id(self, request: web.BaseRequest, parts: list[str]) -> Answer:
+        _only_get(request)
         return self._result_of(_invocation_id("/".join(parts)), "attach")
 
     def _output_by_id(self, request: web.BaseRequest, parts: list[str]) -> Answer:
+        _only_get(request)
         return self._result_of(_invocation_id("/".join(parts)), "output")
 
     async def _workflow(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+        _only_get(request)
         if len(parts) != 3:
             raise NotFound("not found")
         name, key, action = (unquote(part) for part in parts)
@@ -196,7 +205,7 @@ class Ingress:
         if action == "attach":
             output = await self._engine.attach(id)
             if output is None:
-                return ingress_problem(NotFound("not found"), source=INVOCATION)
+                return ingress_problem(NotFound("not found"), source=INVOCATION, invocation_id=id)
             return self._stored_result(id, output)
         if action != "output":
             raise NotFound("not found")
@@ -216,7 +225,8 @@ class Ingress:
         if target is not None:
             revision = self._engine.catalog.latest(target.service)
             handler = revision.handlers.get(target.handler) if revision is not None else None
-            existing = self._engine.outline(id) if target.idempotency_key is not None else None
+            if target.idempotency_key is not None or target.is_workflow_run:
+                existing = self._engine.outline(id)
         return _result(output, id, handler, existing)
 
     async def _lookup(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
@@ -246,6 +256,8 @@ class Ingress:
     async def _awakeables(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
         if request.method != "POST":
             raise RequestError("awakeables are completed with POST", status=405)
+        if len(parts) == 1:
+            raise BadRequest("bad path: end it with /resolve or /reject")
         if len(parts) != 2 or parts[1] not in ("resolve", "reject"):
             raise NotFound("not found")
         try:
@@ -336,16 +348,30 @@ def _result(
     result = decode(m.OutputCommand, output)
     if result.failure is not None:
         error = RequestError(result.failure.message, status=result.failure.code)
-        return ingress_problem(error, source=INVOCATION, invocation_id=id)
+        response = ingress_problem(error, source=INVOCATION, invocation_id=id)
+        response.headers.update(_expiry(existing))
+        return response
     headers = {ID_HEADER: ids.format_invocation(id)}
-    if existing is not None and existing.expires_at is not None:
-        expires = datetime.fromtimestamp(existing.expires_at / 1000, UTC)
-        headers["idempotency-expires"] = expires.isoformat(timespec="milliseconds")
+    if existing is not None:
+        headers.update(_expiry(existing))
     content = b"" if result.value is None else result.value.content
     content_type = _content_type(handler, empty=not content)
     if content_type is not None:
         headers["content-type"] = content_type
     return web.Response(body=content, headers=headers)
+
+
+def _expiry(existing: Outline | None) -> dict[str, str]:
+    """When the result of a repeatable request goes."""
+    if existing is None or existing.expires_at is None:
+        return {}
+    expires = datetime.fromtimestamp(existing.expires_at / 1000, UTC)
+    return {"idempotency-expires": expires.isoformat(timespec="milliseconds")}
+
+
+def _only_get(request: web.BaseRequest) -> None:
+    if request.method not in ("GET", "HEAD"):
+        raise RequestError("method not allowed", status=405)
 
 
 def _content_type(handler: Handler | None, *, empty: bool) -> str | None:

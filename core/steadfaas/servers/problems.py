@@ -70,7 +70,9 @@ def status_of(error: SteadfaasError) -> int:
 
 def _message(error: SteadfaasError) -> str:
     # AttemptFailure puts its code into its text as well; its message has none.
-    message: str = getattr(error, "message", None) or str(error) or type(error).__name__
+    message: str | None = getattr(error, "message", None)
+    if message is None:
+        return str(error) or type(error).__name__
     return message
 
 

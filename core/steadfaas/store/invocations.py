@@ -35,6 +35,12 @@ class Target(NamedTuple):
     service: str
     handler: str
     idempotency_key: str | None
+    kind: int
+
+    @property
+    def is_workflow_run(self) -> bool:
+        """Whether the id follows from the workflow and its key."""
+        return self.kind == Kind.WORKFLOW_RUN
 
 
 class Description(NamedTuple):

@@ -7,8 +7,9 @@ While a commit is on its way to the disk, new units queue up: they are the next 
 The commit itself runs in a thread of its own, unless the disk has shown to be so fast that handing
 it over would cost more than waiting for it.
 
-A unit that raises is undone alone. A commit that fails undoes the whole group, and every unit of it
-is told: nothing was stored, nothing may be acknowledged.
+A unit that raises is undone alone. A commit that fails undoes the whole group, and so does an error
+that makes the database drop the transaction; every unit of the group is told: nothing was stored,
+nothing may be acknowledged.
 """
 
 from __future__ import annotations
@@ -105,9 +106,17 @@ class Writer:
             self._give_up([failed for _, failed in batch], error)
             return
         group: list[Failed] = []
-        for unit, failed in batch:
-            if self._run(tx, unit, failed):
+        for ran, (unit, failed) in enumerate(batch, 1):
+            fault = self._run(tx, unit, failed)
+            if fault is None:
                 group.append(failed)
+            elif not self._connection.in_transaction:
+                # After some errors, a full disk above all, SQLite undoes the whole transaction, not
+                # the statement. Whoever comes next needs a new one: outside of any, each savepoint
+                # would commit by itself.
+                self._queue[:0] = batch[ran:]
+                self._give_up(group, fault)
+                return
         if self._commit_seconds < _WORTH_A_THREAD:
             self._finish(tx, group, *self._commit())
         else:
@@ -116,7 +125,8 @@ class Writer:
                 lambda done: self._finish(tx, group, *done.result())
             )
 
-    def _run(self, tx: Transaction, unit: Unit, failed: Failed) -> bool:
+    def _run(self, tx: Transaction, unit: Unit, failed: Failed) -> Exception | None:
+        """Run one unit. If it raises, it is undone, told, and its error returned."""
         mark = len(tx._after)
         try:
             self._execute("SAVEPOINT unit")
@@ -124,14 +134,19 @@ class Writer:
             self._execute("RELEASE unit")
         except Exception as error:  # the edge between one unit and the others
             del tx._after[mark:]
-            try:
-                self._execute("ROLLBACK TO unit")
-                self._execute("RELEASE unit")
-            except sqlite3.Error:
-                _log.exception("a unit could not be undone; its group will fail to commit")
+            self._undo()
             _tell(failed, _translate(error))
-            return False
-        return True
+            return error
+        return None
+
+    def _undo(self) -> None:
+        """Undo the latest unit; where that cannot be done alone, its whole transaction."""
+        try:
+            self._execute("ROLLBACK TO unit")
+            self._execute("RELEASE unit")
+        except sqlite3.Error:
+            if self._connection.in_transaction:
+                self._connection.rollback()
 
     def _commit(self) -> tuple[sqlite3.Error | None, float]:
         started = time.perf_counter()
@@ -159,7 +174,7 @@ class Writer:
         if self._on_commit is not None:
             self._on_commit()
 
-    def _give_up(self, group: list[Failed], error: sqlite3.Error) -> None:
+    def _give_up(self, group: list[Failed], error: Exception) -> None:
         _log.error("a transaction of %d units failed: %s", len(group), error)
         self._next()
         for failed in group:

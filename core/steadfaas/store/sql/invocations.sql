@@ -36,7 +36,7 @@ FROM invocation WHERE id = ?
 
 -- name: target_by_id
 -- What an answer needs to know of the handler.
-SELECT service, handler, idempotency_key FROM invocation WHERE id = ?
+SELECT service, handler, idempotency_key, kind FROM invocation WHERE id = ?
 
 -- name: delete
 -- The record itself.
