@@ -15,9 +15,7 @@ from tests.machine.scenario import Scenario
 class Begin(Protocol):
     """Begins a scenario; journal entries given follow the input."""
 
-    def __call__(
-        self, kind: Kind = Kind.SERVICE, *journal: Entry, **options: Any
-    ) -> Scenario: ...
+    def __call__(self, kind: Kind = Kind.SERVICE, *journal: Entry, **options: Any) -> Scenario: ...
 
 
 @pytest.fixture

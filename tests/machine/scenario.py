@@ -76,7 +76,7 @@ def output(content: bytes = b'"out"') -> m.OutputCommand:
 def suspension(
     *completions: int, signals: list[int] | None = None, names: list[str] | None = None
 ) -> m.Suspension:
-    """A wait set. Like the SDKs it waits for the cancel signal too unless other signals are given."""
+    """A wait set. Like those of SDKs it holds the cancel signal, unless other signals are given."""
     return m.Suspension(
         waiting_completions=list(completions),
         waiting_signals=[1] if signals is None else signals,
@@ -125,7 +125,7 @@ class Scenario:
     # --- when ----------------------------------------------------------------------------------
 
     def _happened(self, effects: list[Effect]) -> Scenario:
-        self.silent()
+        assert self._unread is None, f"nobody looked at {self._unread}"
         self._unread = effects
         return self
 
@@ -242,21 +242,19 @@ class Scenario:
 
     # --- steps that many stories share ---------------------------------------------------------
 
-    def suspended_on(self, *commands: Message, wait: m.Suspension) -> Scenario:
-        """An attempt issues commands and ends in a suspension."""
-        self.attempt().receives(*commands)
-        self._skip()
-        return self.receives(wait).parked(Status.SUSPENDED)
-
-    def given(self, *messages: Message) -> Scenario:
-        """The open attempt issued these: taken without a closer look."""
-        self.receives(*messages)
-        self._skip()
-        return self
-
-    def _skip(self) -> None:
+    def whatever(self) -> Scenario:
+        """The latest step is not what this story is about."""
         self._unread = None
         self._known = len(self.inv.journal)
+        return self
+
+    def given(self, *messages: Message) -> Scenario:
+        """The open attempt sent these, and they were taken."""
+        return self.receives(*messages).whatever()
+
+    def suspended_on(self, *commands: Message, wait: m.Suspension) -> Scenario:
+        """An attempt issues commands and ends in a suspension."""
+        return self.attempt().given(*commands).receives(wait).parked(Status.SUSPENDED)
 
 
 def performed(message: Message) -> tuple[Stored, Perform]:

@@ -288,8 +288,7 @@ def test_switching_protocols_is_refused() -> None:
 
 def test_two_content_types_are_not_one() -> None:
     head = (
-        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n"
-        f"content-type: {CONTENT_TYPE}\r\n\r\n"
+        f"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-type: {CONTENT_TYPE}\r\n\r\n"
     ).encode()
     assert raw_answer(head + output() + END).code in ("RT0010", "RT0012")
 
@@ -359,6 +358,7 @@ def test_half_a_head_is_silence_too() -> None:
 
 def test_nobody_takes_the_connection() -> None:
     """A connect that takes too long is a network error: the endpoint never had the request."""
+
     async def test() -> Outcome:
         with socket.socket() as deaf, contextlib.ExitStack() as callers:
             deaf.bind(("127.0.0.1", 0))

@@ -9,7 +9,6 @@ import secrets
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -24,15 +23,12 @@ from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy
 from steadfaas.runtime.engine import Engine, Tuning
 from steadfaas.servers.admin import AdminContext, build_admin
 from steadfaas.servers.admin_invocations import invocation_routes
+from steadfaas.servers.http1 import HttpServer
 from steadfaas.servers.ingress import Ingress
+from steadfaas.servers.problems import ingress_problem
 from steadfaas.store.sqlite import Store
 
 if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
-    from aiohttp.http import RawRequestMessage
-    from aiohttp.streams import StreamReader
-    from aiohttp.web_protocol import RequestHandler
-
     from steadfaas.config import Settings
 
 
@@ -127,11 +123,8 @@ async def _listening(
     and only then the connections are closed.
     """
     loop = asyncio.get_running_loop()
-    ingress = web.Server(
-        Ingress(engine, max_body=settings.max_body_bytes).handle,
-        request_factory=partial(_request, settings.max_body_bytes),
-        handler_cancellation=True,
-        access_log=None,
+    ingress = HttpServer(
+        Ingress(engine).handle, ingress_problem, max_body=settings.max_body_bytes
     )
     runner = web.AppRunner(admin, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
@@ -142,6 +135,7 @@ async def _listening(
             listening.append(
                 await loop.create_server(server, address.host, address.port, backlog=1024)
             )
+        ingress.start()
         yield [sockets.sockets[0].getsockname()[1] for sockets in listening]
     finally:
         for sockets in listening:
@@ -149,25 +143,6 @@ async def _listening(
         await engine.stop()
         await ingress.shutdown(1)
         await runner.cleanup()
-
-
-def _request(
-    max_body: int,
-    message: RawRequestMessage,
-    payload: StreamReader,
-    protocol: RequestHandler,
-    writer: AbstractStreamWriter,
-    task: asyncio.Task[None],
-) -> web.BaseRequest:
-    return web.BaseRequest(
-        message,
-        payload,
-        protocol,
-        writer,
-        task,
-        asyncio.get_running_loop(),
-        client_max_size=max_body,
-    )
 
 
 def handler_defaults(settings: Settings) -> HandlerOptions:

@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from aiohttp import web
-
 from steadfaas import ids
 from steadfaas.deployments.catalog import Handler, ServiceRevision
 from steadfaas.durations import parse_duration
@@ -21,6 +19,7 @@ from steadfaas.errors import BadRequest, NotFound, RequestError, SteadfaasError
 from steadfaas.machine.status import Kind, Status, kind_of
 from steadfaas.runtime.engine import Engine
 from steadfaas.runtime.work import Accepted, Request
+from steadfaas.servers import http1
 from steadfaas.servers.problems import ID_HEADER, INVOCATION, ingress_problem
 from steadfaas.servers.times import timestamp
 from steadfaas.store.invocations import Outline
@@ -32,16 +31,15 @@ from steadfaas.wire.manifest import ServiceType
 _NOT_PASSED_ON: Final = frozenset({"idempotency-key", "host", "connection", "transfer-encoding"})
 _NOT_COMPLETED: Final = 470
 
-Answer = Awaitable[web.StreamResponse]
+Answer = Awaitable[http1.Reply]
 
 
 class Ingress:
     """Answers every request to the ingress address."""
 
-    def __init__(self, engine: Engine, *, max_body: int) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._max_body = max_body
-        self._own: dict[str, Callable[[web.BaseRequest, list[str]], Answer]] = {
+        self._own: dict[str, Callable[[http1.Request, list[str]], Answer]] = {
             "health": self._health,
             "invocation": self._invocation,
             "attach": self._attach_by_id,
@@ -53,7 +51,7 @@ class Ingress:
             "send": self._send_route,
         }
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: http1.Request) -> http1.Reply:
         """The answer to one request. Never raises for what a client sent."""
         try:
             if request.method == "OPTIONS":
@@ -61,22 +59,15 @@ class Ingress:
             response = await self._route(request)
         except SteadfaasError as error:
             response = ingress_problem(error)
-        except web.HTTPRequestEntityTooLarge:
-            response = ingress_problem(
-                RequestError(
-                    f"the body is larger than {self._max_body} bytes (setting max_body_bytes)",
-                    status=413,
-                )
-            )
-        origin = request.headers.get("origin")
+        origin = request.header("origin")
         if origin is not None:
             response.headers["access-control-allow-origin"] = origin
             response.headers["access-control-allow-credentials"] = "true"
             response.headers["vary"] = "origin"
         return response
 
-    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.raw_path.partition("?")[0]
+    async def _route(self, request: http1.Request) -> http1.Reply:
+        path = request.target.partition("?")[0]
         parts = path.strip("/").split("/")  # between two others, an empty part is a key
         if len(parts) < 2:
             raise BadRequest(f"bad path: {path}")
@@ -89,15 +80,15 @@ class Ingress:
 
     # --- calls and sends -----------------------------------------------------------------------
 
-    def _call_route(self, request: web.BaseRequest, parts: list[str]) -> Answer:
+    def _call_route(self, request: http1.Request, parts: list[str]) -> Answer:
         return self._invoke(request, parts, send=False)
 
-    def _send_route(self, request: web.BaseRequest, parts: list[str]) -> Answer:
+    def _send_route(self, request: http1.Request, parts: list[str]) -> Answer:
         return self._invoke(request, parts, send=True)
 
     async def _invoke(
-        self, request: web.BaseRequest, parts: list[str], *, send: bool | None
-    ) -> web.StreamResponse:
+        self, request: http1.Request, parts: list[str], *, send: bool | None
+    ) -> http1.Reply:
         if len(parts) < 2:
             raise BadRequest("bad path, name a service and a handler")
         if request.method not in ("POST", "GET"):
@@ -106,8 +97,8 @@ class Ingress:
         kind = kind_of(revision.type, handler.kind)
         idempotency_key = _idempotency_key(request, kind)
         delay = _delay(request, send=send)
-        body = await request.read()
-        fault = handler.check_input(request.headers.get("content-type"), bool(body))
+        body = request.body
+        fault = handler.check_input(request.header("content-type"), bool(body))
         if fault is not None:
             raise BadRequest(fault)
         now = self._engine.clock.now()
@@ -155,7 +146,7 @@ class Ingress:
         except UnicodeDecodeError:
             raise BadRequest("the key in the path is not valid UTF-8") from None
 
-    async def _call(self, wanted: Request, handler: Handler) -> web.StreamResponse:
+    async def _call(self, wanted: Request, handler: Handler) -> http1.Reply:
         accepted, output = await self._engine.call(wanted)
         if accepted.existing is not None and wanted.kind is Kind.WORKFLOW_RUN:
             error = RequestError("the workflow method was already invoked", status=409)
@@ -164,7 +155,7 @@ class Ingress:
 
     # --- results -------------------------------------------------------------------------------
 
-    async def _invocation(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+    async def _invocation(self, request: http1.Request, parts: list[str]) -> http1.Reply:
         _only_get(request)
         if len(parts) < 2:
             raise BadRequest(
@@ -183,15 +174,15 @@ class Ingress:
         id = ids.idempotent_invocation(service, key, names[-2], idempotency_key)
         return await self._result_of(id, action)
 
-    def _attach_by_id(self, request: web.BaseRequest, parts: list[str]) -> Answer:
+    def _attach_by_id(self, request: http1.Request, parts: list[str]) -> Answer:
         _only_get(request)
         return self._result_of(_invocation_id("/".join(parts)), "attach")
 
-    def _output_by_id(self, request: web.BaseRequest, parts: list[str]) -> Answer:
+    def _output_by_id(self, request: http1.Request, parts: list[str]) -> Answer:
         _only_get(request)
         return self._result_of(_invocation_id("/".join(parts)), "output")
 
-    async def _workflow(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+    async def _workflow(self, request: http1.Request, parts: list[str]) -> http1.Reply:
         _only_get(request)
         if len(parts) != 3:
             raise NotFound("not found")
@@ -201,7 +192,7 @@ class Ingress:
             self._engine.catalog.handler(name, "")
         return await self._result_of(ids.workflow_invocation(name, key), action)
 
-    async def _result_of(self, id: bytes, action: str) -> web.StreamResponse:
+    async def _result_of(self, id: bytes, action: str) -> http1.Reply:
         if action == "attach":
             output = await self._engine.attach(id)
             if output is None:
@@ -218,7 +209,7 @@ class Ingress:
             )
         return self._stored_result(id, found.output)
 
-    def _stored_result(self, id: bytes, output: bytes) -> web.StreamResponse:
+    def _stored_result(self, id: bytes, output: bytes) -> http1.Reply:
         target = self._engine.target_of(id)
         handler = None
         existing = None
@@ -229,9 +220,9 @@ class Ingress:
                 existing = self._engine.outline(id)
         return _result(output, id, handler, existing)
 
-    async def _lookup(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+    async def _lookup(self, request: http1.Request, parts: list[str]) -> http1.Reply:
         try:
-            target = json.loads(await request.read())
+            target = json.loads(request.body)
             if target["target"] == "workflow":
                 id = ids.workflow_invocation(
                     str(target["workflowName"]), str(target["workflowKey"])
@@ -253,7 +244,7 @@ class Ingress:
 
     # --- awakeables, health --------------------------------------------------------------------
 
-    async def _awakeables(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+    async def _awakeables(self, request: http1.Request, parts: list[str]) -> http1.Reply:
         if request.method != "POST":
             raise RequestError("awakeables are completed with POST", status=405)
         if len(parts) == 1:
@@ -266,22 +257,22 @@ class Ingress:
             raise BadRequest(f"bad awakeable id '{parts[0]}': {error}") from None
         if index < ids.FIRST_AWAKEABLE_SIGNAL:
             raise BadRequest(f"bad awakeable id '{parts[0]}': signal {index} is reserved")
-        body = await request.read()
+        body = request.body
         if parts[1] == "resolve":
             await self._engine.resolve_awakeable(id, index, value=body, reason=None)
         else:
             reason = body.decode("utf-8", "replace")
             await self._engine.resolve_awakeable(id, index, value=None, reason=reason)
-        return web.Response(status=202)
+        return http1.Reply(status=202)
 
-    async def _health(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
+    async def _health(self, request: http1.Request, parts: list[str]) -> http1.Reply:
         if request.method not in ("GET", "HEAD"):
             raise RequestError("health is asked for with GET", status=405)
         return _json({"services": [known.name for known in self._engine.catalog.services()]})
 
 
-def _idempotency_key(request: web.BaseRequest, kind: Kind) -> str | None:
-    text = request.headers.get("idempotency-key")
+def _idempotency_key(request: http1.Request, kind: Kind) -> str | None:
+    text = request.header("idempotency-key")
     if text is None:
         return None
     if not text.isascii() or not text.isprintable() or not text:
@@ -294,9 +285,9 @@ def _idempotency_key(request: web.BaseRequest, kind: Kind) -> str | None:
     return text
 
 
-def _delay(request: web.BaseRequest, *, send: bool) -> int | None:
+def _delay(request: http1.Request, *, send: bool) -> int | None:
     """The `delay` of the query, in milliseconds."""
-    query = request.raw_path.partition("?")[2]
+    query = request.target.partition("?")[2]
     if not query:
         return None
     text = dict(parse_qsl(query, keep_blank_values=True)).get("delay")
@@ -313,13 +304,10 @@ def _delay(request: web.BaseRequest, *, send: bool) -> int | None:
         raise BadRequest(f"bad delay: {error}") from None
 
 
-def _passed_on(request: web.BaseRequest) -> list[tuple[str, str]]:
+def _passed_on(request: http1.Request) -> list[tuple[str, str]]:
     """The headers that the handler sees, names in lower case."""
-    headers = [("x-restate-ingress-path", request.raw_path)]
-    for raw_name, raw_value in request.raw_headers:
-        name = raw_name.decode("ascii", "replace").lower()
-        if name not in _NOT_PASSED_ON:
-            headers.append((name, raw_value.decode("utf-8", "replace")))
+    headers = [("x-restate-ingress-path", request.target)]
+    headers += [header for header in request.headers if header[0] not in _NOT_PASSED_ON]
     return headers
 
 
@@ -330,7 +318,7 @@ def _invocation_id(text: str) -> bytes:
         raise BadRequest(f"bad invocation id '{text[:80]}': {error}") from None
 
 
-def _accepted(accepted: Accepted, execution_time: int | None) -> web.Response:
+def _accepted(accepted: Accepted, execution_time: int | None) -> http1.Reply:
     id = ids.format_invocation(accepted.id)
     answer = {"invocationId": id}
     if accepted.existing is not None:
@@ -344,7 +332,7 @@ def _accepted(accepted: Accepted, execution_time: int | None) -> web.Response:
 
 def _result(
     output: bytes, id: bytes, handler: Handler | None, existing: Outline | None
-) -> web.Response:
+) -> http1.Reply:
     result = decode(m.OutputCommand, output)
     if result.failure is not None:
         error = RequestError(result.failure.message, status=result.failure.code)
@@ -358,7 +346,7 @@ def _result(
     content_type = _content_type(handler, empty=not content)
     if content_type is not None:
         headers["content-type"] = content_type
-    return web.Response(body=content, headers=headers)
+    return http1.Reply(body=content, headers=headers)
 
 
 def _expiry(existing: Outline | None) -> dict[str, str]:
@@ -369,7 +357,7 @@ def _expiry(existing: Outline | None) -> dict[str, str]:
     return {"idempotency-expires": expires.isoformat(timespec="milliseconds")}
 
 
-def _only_get(request: web.BaseRequest) -> None:
+def _only_get(request: http1.Request) -> None:
     if request.method not in ("GET", "HEAD"):
         raise RequestError("method not allowed", status=405)
 
@@ -383,14 +371,14 @@ def _content_type(handler: Handler | None, *, empty: bool) -> str | None:
 
 def _json(
     answer: object, *, status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
+) -> http1.Reply:
     body = json.dumps(answer, separators=(",", ":")).encode()
-    return web.Response(
+    return http1.Reply(
         body=body, status=status, headers={"content-type": "application/json", **(headers or {})}
     )
 
 
-def _preflight(request: web.BaseRequest) -> web.Response:
+def _preflight(request: http1.Request) -> http1.Reply:
     headers = {"vary": "origin, access-control-request-method, access-control-request-headers"}
     mirrored = {
         "origin": "access-control-allow-origin",
@@ -398,7 +386,8 @@ def _preflight(request: web.BaseRequest) -> web.Response:
         "access-control-request-headers": "access-control-allow-headers",
     }
     for asked, allowed in mirrored.items():
-        if asked in request.headers:
-            headers[allowed] = request.headers[asked]
+        value = request.header(asked)
+        if value is not None:
+            headers[allowed] = value
     headers["access-control-allow-credentials"] = "true"
-    return web.Response(headers=headers)
+    return http1.Reply(headers=headers)

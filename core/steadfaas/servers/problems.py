@@ -22,6 +22,7 @@ from steadfaas.errors import (
     SteadfaasError,
     StoreError,
 )
+from steadfaas.servers.http1 import Reply
 
 INGRESS: Final = "ingress"
 INVOCATION: Final = "invocation"
@@ -42,7 +43,7 @@ def admin_problem(error: SteadfaasError) -> web.Response:
 
 def ingress_problem(
     error: SteadfaasError, *, source: str = INGRESS, invocation_id: bytes | None = None
-) -> web.Response:
+) -> Reply:
     """The ingress' answer to an error. With the source INVOCATION the error's status is what the
     handler chose: any number, in the body as it is, and as the HTTP status where HTTP allows it."""
     code = status_of(error)
@@ -52,7 +53,8 @@ def ingress_problem(
     body = {"code": code, "message": _message(error), "source": source}
     # Below 200 an answer is not final; the exempted ones cannot have a body.
     carried = 200 <= code <= 999 and code not in _BODILESS
-    return _json(code if carried else 500, body, headers)
+    headers["content-type"] = "application/json"
+    return Reply(code if carried else 500, _encode(body), headers)
 
 
 def status_of(error: SteadfaasError) -> int:
@@ -83,7 +85,11 @@ def _retry_headers(error: SteadfaasError) -> dict[str, str]:
 def _json(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> web.Response:
     return web.Response(
         status=status,
-        body=json.dumps(body, separators=(",", ":")).encode(),
+        body=_encode(body),
         # Without a charset: the CLI compares the whole value.
         headers={**headers, "content-type": "application/json"},
     )
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()

@@ -16,9 +16,10 @@ from steadfaas.store.writer import Writer
 
 FILE_NAME: Final = "steadfaas.db"
 # The write-ahead log is moved into the database above this size (bytes), beside the work; above the
-# second one, work waits for it.
+# second one, work waits for it: under load without a pause the log never empties by itself. That
+# wait grows with the log (here 0.3 s at 512 MiB, 0.06 s at 64).
 _CHECKPOINT_ABOVE: Final = 8 * 1024 * 1024
-_CHECKPOINT_NOW_ABOVE: Final = 512 * 1024 * 1024
+_CHECKPOINT_NOW_ABOVE: Final = 64 * 1024 * 1024
 _LOOK_EVERY: Final = 64  # commits between looks at the log's size
 
 
@@ -63,6 +64,9 @@ class Store:
             ) from error
         try:
             return cls(data_dir / FILE_NAME, durability=durability, lock=lock)
+        except StoreError:
+            lock.close()
+            raise
         except sqlite3.Error as error:
             lock.close()
             raise StoreError(

@@ -178,7 +178,7 @@ class Writer:
         _log.error("a transaction of %d units failed: %s", len(group), error)
         self._next()
         for failed in group:
-            _tell(failed, _translate(error))
+            _tell(failed, _refused(error))
 
     def _next(self) -> None:
         if self._queue:
@@ -200,9 +200,11 @@ def _tell(failed: Failed, error: BaseException) -> None:
         _log.exception("a failure could not be reported")
 
 
-def _translate(error: BaseException) -> BaseException:
-    if isinstance(error, sqlite3.Error):
-        translated = StoreError(f"the database refused: {error}")
-        translated.__cause__ = error
-        return translated
-    return error
+def _translate(error: Exception) -> Exception:
+    return _refused(error) if isinstance(error, sqlite3.Error) else error
+
+
+def _refused(error: Exception) -> StoreError:
+    refused = StoreError(f"the database refused: {error}")
+    refused.__cause__ = error
+    return refused
