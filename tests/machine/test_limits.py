@@ -8,6 +8,7 @@ from steadfaas.machine.effects import Finish, Open, Park
 from steadfaas.machine.status import Kind, Status
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import encode
+from steadfaas.wire.fields import Message
 from tests.machine.conftest import Begin
 from tests.machine.scenario import (
     INPUT,
@@ -127,7 +128,7 @@ def test_large_signals_do_not_grow_a_journal_without_end(begin: Begin) -> None:
     ],
 )
 def test_a_result_too_large_for_the_journal_is_told_as_a_failure(
-    begin: Begin, command: m.Message, completion_type: int, kind: Kind
+    begin: Begin, command: Message, completion_type: int, kind: Kind
 ) -> None:
     scenario = begin(kind, max_journal_bytes=1000)
     scenario.suspended_on(command, wait=suspension(1))

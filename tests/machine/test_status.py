@@ -25,6 +25,7 @@ from steadfaas.machine.status import (
     kind_of,
 )
 from steadfaas.wire import messages as m
+from steadfaas.wire.fields import Message
 from steadfaas.wire.manifest import HandlerKind, ServiceType
 from tests.machine.conftest import Begin
 from tests.machine.scenario import (
@@ -67,7 +68,7 @@ def bring_to(status: Status, scenario: Scenario) -> Scenario:
     return scenario.whatever().stands(status)
 
 
-def _receive(message: m.Message) -> Callable[[Invocation], object]:
+def _receive(message: Message) -> Callable[[Invocation], object]:
     return lambda inv: inv.receive(*entry(message), NOW, REGISTRY)
 
 
@@ -177,7 +178,7 @@ def test_a_wait_is_over_with_the_status_it_belongs_to(begin: Begin, status: Stat
 @pytest.mark.parametrize("status", [S.SCHEDULED, S.PENDING, S.READY])
 @pytest.mark.parametrize("message", [m.End(), suspension(), m.Error(), m.RunCommand(), m.Start()])
 def test_frames_without_an_attempt_are_the_drivers_fault(
-    begin: Begin, status: Status, message: m.Message
+    begin: Begin, status: Status, message: Message
 ) -> None:
     scenario = bring_to(status, begin())
     scenario.inv.closed = None

@@ -35,8 +35,10 @@ RETRIES: Final = {
 }
 PLAIN, OBJECT, FLOW = "Plain", "Object", "Flow"
 SERVICES: Final = (
-    service(PLAIN, "run", "fine", **RETRIES),
-    service(OBJECT, "run", "fine", {"name": "look", "ty": "SHARED"}, ty="VIRTUAL_OBJECT", **RETRIES),
+    service(PLAIN, "run", "fine", {"name": "hasty", "abortTimeout": 100}, **RETRIES),
+    service(
+        OBJECT, "run", "fine", {"name": "look", "ty": "SHARED"}, ty="VIRTUAL_OBJECT", **RETRIES
+    ),
     service(FLOW, "run", {"name": "look", "ty": "SHARED"}, ty="WORKFLOW", **RETRIES),
 )
 
@@ -77,7 +79,11 @@ class World:
         """Call a handler and wait for its result. `path` is percent-encoded already."""
         headers = {"content-type": "application/json"} if body else {}
         return await self._request(
-            "POST", f"{self.ingress}/{path}", data=body, headers=headers, skip_auto_headers=["content-type"]
+            "POST",
+            f"{self.ingress}/{path}",
+            data=body,
+            headers=headers,
+            skip_auto_headers=["content-type"],
         )
 
     async def send(self, path: str, body: bytes = b"") -> str:
@@ -122,18 +128,14 @@ def path_of(kind: str, key: str, handler: str = "run") -> str:
 async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
     """An engine on this data directory, until the end of the block."""
     options: dict[str, Any] = {"drain_seconds": 0.1, "durability": "relaxed", **settings}
-    chosen = Settings(
-        ingress="127.0.0.1:0", admin="127.0.0.1:0", data_dir=data_dir, **options
-    )
+    chosen = Settings(ingress="127.0.0.1:0", admin="127.0.0.1:0", data_dir=data_dir, **options)
     timeout = aiohttp.ClientTimeout(total=20)
     async with serving(chosen) as served, aiohttp.ClientSession(timeout=timeout) as session:
         yield World(served.engine, served.ingress_port, served.admin_port, session)
 
 
 @contextlib.asynccontextmanager
-async def hostile(
-    data_dir: Path, endpoint: Endpoint, **settings: Any
-) -> AsyncIterator[World]:
+async def hostile(data_dir: Path, endpoint: Endpoint, **settings: Any) -> AsyncIterator[World]:
     """An engine with the endpoint registered."""
     async with running(data_dir, **settings) as world:
         await world.register(endpoint)

@@ -9,42 +9,28 @@ reference; frames that came before it were handed over and stay.
 from __future__ import annotations
 
 import asyncio
-import io
-import time
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import aiohttp
 from yarl import URL
 
 from steadfaas.errors import AttemptFailure, ProtocolViolation, Verdict
+from steadfaas.transport.connections import Answer, Connections
 from steadfaas.wire.frame import Frame, FrameReader
 from steadfaas.wire.messages import MessageType as T
 
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-    from aiohttp.tracing import Trace
-
 # How long an answer may pause before what came so far is handed over (seconds).
 _PAUSE: Final = 0.02
-# Idle connections are closed before the other side's usual 5 s, so that both do not meet on the
-# wire.
-_KEEP_ALIVE: Final = 4.0
 # Frames are handed over when this much has come, pause or not (bytes, frames).
 _HANDED_OVER: Final = 1024 * 1024
 _MOST_FRAMES: Final = 1000
 # How long is waited for what decides nothing any more: what follows a closing frame, and the text
 # of an error answer (seconds).
 _LINGER: Final = 1.0
-# A kept connection that breaks this soon had been closed by the other side before (seconds). It
-# is replaced so many times within one exchange.
-_STALE: Final = 1.0
-_MOST_STALE: Final = 3
-_LARGE_BODY: Final = 256 * 1024
 # What is read of an error answer to quote in the failure (bytes).
 _QUOTED: Final = 500
 
@@ -61,46 +47,29 @@ class Limits:
     max_frame: int
 
 
-_connected: ContextVar[bool] = ContextVar("_connected")
-
-
-class _Connector(aiohttp.TCPConnector):
-    """A pool that tells the task it serves whether it had to make a connection."""
-
-    async def _create_connection(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
-    ) -> ResponseHandler:
-        _connected.set(True)
-        return await super()._create_connection(req, traces, timeout)
-
-
 class HttpTransport:
-    """A pool of connections to endpoints."""
+    """Exchanges with endpoints, over one pool of connections."""
 
     def __init__(self, *, connect_timeout: float) -> None:
         self._connect_timeout = connect_timeout
-        self._session: aiohttp.ClientSession | None = None
+        self._connections: Connections | None = None
+
+    @property
+    def _pool(self) -> Connections:
+        """The connections, made on first use within the running loop."""
+        if self._connections is None:
+            self._connections = Connections(self._connect_timeout)
+        return self._connections
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The session, made on first use within the running loop."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=_Connector(limit=0, keepalive_timeout=_KEEP_ALIVE),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
-                skip_auto_headers=("User-Agent", "Accept-Encoding"),
-                auto_decompress=False,
-            )
-        return self._session
+        """A client session over the same pool, for what is not an exchange."""
+        return self._pool.session
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        if self._connections is not None:
+            await self._connections.close()
 
     async def exchange(
         self, url: URL, headers: Mapping[str, str], body: bytes, limits: Limits, sink: Sink
@@ -110,13 +79,15 @@ class HttpTransport:
         Returns None after a complete answer, which says nothing about its frames.
         """
         try:
-            async with asyncio.timeout(limits.abort):
-                response = await self._post(url, headers, body)
-            async with response:
-                refusal = await _check_head(response, headers["content-type"])
-                if refusal is not None:
-                    return refusal
-                return await _read_frames(response, limits, sink)
+            async with asyncio.timeout(limits.abort) as silence:
+                answer = await self._pool.post(url, headers, body)
+                try:
+                    refusal = await _check_head(answer, headers["content-type"], silence)
+                    if refusal is not None:
+                        return refusal
+                    return await _read_frames(answer, limits, silence, sink)
+                finally:
+                    answer.close()
         except aiohttp.ClientError as error:  # first: its connect timeouts are TimeoutErrors too
             return _network_failure(url, error)
         except TimeoutError:
@@ -129,49 +100,20 @@ class HttpTransport:
         except (OSError, ValueError) as error:
             return _network_failure(url, error)
 
-    async def _post(
-        self, url: URL, headers: Mapping[str, str], body: bytes
-    ) -> aiohttp.ClientResponse:
-        """Send the request; returns with the head of the answer.
-
-        The other side may close a kept connection just when we use it again. The endpoint has done
-        nothing wrong then, and has not seen the request: it goes out once more.
-        """
-        for left in reversed(range(_MOST_STALE)):
-            _connected.set(False)
-            started = time.monotonic()
-            try:
-                return await self.session.post(
-                    url,
-                    data=body if len(body) < _LARGE_BODY else io.BytesIO(body),
-                    headers=headers,
-                    allow_redirects=False,
-                )
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                stale = not _connected.get() and time.monotonic() - started < _STALE
-                if not stale or not left:
-                    raise
-        raise AssertionError("unreachable")
-
 
 async def _read_frames(
-    response: aiohttp.ClientResponse, limits: Limits, sink: Sink
+    answer: Answer, limits: Limits, silence: asyncio.Timeout, sink: Sink
 ) -> AttemptFailure | None:
     reader = FrameReader(limits.max_frame)
-    content = response.content
+    loop = asyncio.get_running_loop()
     frames: list[Frame] = []
     size = 0
     try:
         while True:
             try:
-                async with asyncio.timeout(_PAUSE if frames else limits.abort):
-                    chunk = await content.readany()
-            except TimeoutError:
-                if not frames:
-                    raise
-                chunk = None
+                chunk = await _next_chunk(answer.content, pausing=bool(frames))
             except aiohttp.ClientError:
-                frames += reader.feed(_arrived(content))
+                frames += reader.feed(_arrived(answer.content))
                 raise
             if chunk == b"":
                 break
@@ -179,14 +121,12 @@ async def _read_frames(
                 size += len(chunk)
                 frames += reader.feed(chunk)
                 if reader.oversize is not None:
-                    response.close()
                     return _oversize(reader.oversize, limits)
                 if frames and frames[-1].type in CLOSING:
                     # What may follow only frees the connection; the caller need not wait for it.
-                    _hand_over(frames, sink)
-                    frames = []
-                    await _finish(response)
+                    answer.finish()
                     return None
+                silence.reschedule(loop.time() + limits.abort)
             if chunk is None or size > _HANDED_OVER or len(frames) > _MOST_FRAMES:
                 _hand_over(frames, sink)
                 frames, size = [], 0
@@ -195,7 +135,19 @@ async def _read_frames(
         _hand_over(frames, sink)
     if reader.partial:
         return ProtocolViolation("the answer ends in the middle of a frame")
+    answer.finish()
     return None
+
+
+async def _next_chunk(content: aiohttp.StreamReader, *, pausing: bool) -> bytes | None:
+    """What came; nothing (b"") at the end; None if it pauses while there are frames in hand."""
+    if not pausing:
+        return await content.readany()
+    try:
+        async with asyncio.timeout(_PAUSE):
+            return await content.readany()
+    except TimeoutError:
+        return None
 
 
 def _arrived(content: aiohttp.StreamReader) -> bytes:
@@ -209,16 +161,6 @@ def _hand_over(frames: list[Frame], sink: Sink) -> None:
         sink(frames[start : start + _MOST_FRAMES])
 
 
-async def _finish(response: aiohttp.ClientResponse) -> None:
-    """Read to the end, so that the connection can be used again; not for long, though."""
-    try:
-        async with asyncio.timeout(_LINGER):
-            while await response.content.readany():
-                pass
-    except (TimeoutError, aiohttp.ClientError):
-        response.close()
-
-
 def _oversize(size: int, limits: Limits) -> AttemptFailure:
     return AttemptFailure(
         "RT0003",
@@ -228,17 +170,18 @@ def _oversize(size: int, limits: Limits) -> AttemptFailure:
     )
 
 
-async def _check_head(response: aiohttp.ClientResponse, content_type: str) -> AttemptFailure | None:
-    if response.status != 200:
-        text = await _quote(response)
-        retry_after = _retry_after(response.headers.get("retry-after"))
-        response.close()
-        return status_failure(response.status, text, retry_after)
-    got = response.headers.get("content-type")
-    encoding = response.headers.get("content-encoding", "identity")
+async def _check_head(
+    answer: Answer, content_type: str, silence: asyncio.Timeout
+) -> AttemptFailure | None:
+    if answer.status != 200:
+        silence.reschedule(None)  # the status decides; its text has a short limit of its own
+        text = await _quote(answer)
+        retry_after = _retry_after(answer.headers.get("retry-after"))
+        return status_failure(answer.status, text, retry_after)
+    got = answer.headers.get("content-type")
+    encoding = answer.headers.get("content-encoding", "identity")
     if got == content_type and encoding == "identity":
         return None
-    response.close()
     if got == content_type:
         return ProtocolViolation(
             f"the endpoint's answer has content encoding {encoding!r}, which nobody asked for;"
@@ -248,11 +191,11 @@ async def _check_head(response: aiohttp.ClientResponse, content_type: str) -> At
     return ProtocolViolation(f"the endpoint answered with content type {got!r}", http_code=500)
 
 
-async def _quote(response: aiohttp.ClientResponse) -> str:
+async def _quote(answer: Answer) -> str:
     """The beginning of an error answer, if it comes: the status says enough without it."""
     try:
         async with asyncio.timeout(_LINGER):
-            text = await response.content.read(_QUOTED)
+            text = await answer.content.read(_QUOTED)
     except (TimeoutError, aiohttp.ClientError):
         return ""
     return text.decode("utf-8", "replace").strip()
