@@ -192,7 +192,40 @@ STEPS: Final[st.SearchStrategy[Step]] = st.one_of(
     st.sampled_from(["cancel", "resume", "restart"]).map(Happens),
 )
 
-STORIES: Final = st.lists(STEPS, max_size=30)
+
+def _say(*messages: Message) -> list[Step]:
+    return [Says(message, _frame_type(message)) for message in messages]
+
+
+_WAIT: Final = m.Suspension(waiting_completions=[FITTING], waiting_signals=[1])
+_RUN: Final = m.RunCommand(result_completion_id=FITTING)
+_SLEEP: Final = m.SleepCommand(result_completion_id=FITTING)
+_PROPOSAL: Final = m.ProposeRunCompletion(result_completion_id=FITTING, value=b"1")
+_OVER: Final = Answers(-1, None, {"void": m.Void()})
+
+#: What well-behaved endpoints do. Alone, random steps would seldom come this far.
+_TURNS: Final[st.SearchStrategy[list[Step]]] = st.sampled_from(
+    [
+        _say(_RUN, _PROPOSAL, _WAIT),
+        _say(_RUN, _PROPOSAL),
+        [*_say(_RUN), Breaks(None)],
+        _say(_SLEEP, _WAIT),
+        [*_say(_SLEEP, _WAIT), _OVER],
+        [*_say(_SLEEP), _OVER, *_say(_WAIT)],
+        [*_say(_SLEEP, _WAIT), Happens("cancel")],
+        [*_say(_SLEEP), Happens("cancel"), *_say(_WAIT)],
+        [*_say(_SLEEP, _WAIT), Happens("restart"), _OVER],
+        _say(m.Suspension(waiting_signals=[17, 1])),
+    ]
+)
+
+# Half of each: `one_of` would share evenly among all alternatives inside.
+_TURN_OR_STEP: Final[st.SearchStrategy[list[Step]]] = st.booleans().flatmap(
+    lambda usual: _TURNS if usual else STEPS.map(lambda step: [step])
+)
+STORIES: Final[st.SearchStrategy[list[Step]]] = st.lists(_TURN_OR_STEP, max_size=20).map(
+    lambda turns: [step for turn in turns for step in turn]
+)
 
 POLICIES: Final = st.builds(
     RetryPolicy,

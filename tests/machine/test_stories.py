@@ -10,7 +10,7 @@ from steadfaas.machine.status import Kind
 from tests.machine.stories import POLICIES, STORIES, Step, World
 
 stories = settings(
-    max_examples=200,
+    max_examples=300,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -93,7 +93,9 @@ def test_in_flight_work_stays_where_it_started(tmp_path: Path) -> None:
                 view = await here.look(id)
                 assert set(_deployments(view)) == {old}
                 outcomes = [attempt["outcome"] for attempt in view["attempts"]]
-                assert outcomes == ["suspended", *["RT0007"] * 3, "completed"]
+                assert outcomes.count("RT0007") == 3
+                assert set(outcomes[:-1]) == {"suspended", "RT0007"}
+                assert outcomes[-1] == "completed"
                 assert second.exchanges == []
                 assert await here.call("/Story/which") == "two"
                 await here.idle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from datetime import timedelta
 from typing import TypedDict
@@ -113,6 +114,13 @@ async def sleep_for(ctx: restate.Context, milliseconds: int) -> str:
     """A durable sleep of the given length."""
     await ctx.sleep(timedelta(milliseconds=milliseconds))
     return "awake"
+
+
+@basic.handler("workFor")
+async def work_for(ctx: restate.Context, milliseconds: int) -> str:
+    """Work that long within one exchange."""
+    await asyncio.sleep(milliseconds / 1000)
+    return "worked"
 
 
 @basic.handler("failTimes")

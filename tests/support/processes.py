@@ -199,9 +199,13 @@ class EngineServer(ManagedProcess):
 
 
 class SteadfaasServer(EngineServer):
-    """Our engine, from this checkout, with its default settings."""
+    """Our engine, from this checkout. Settings given here become `STEADFAAS_*` variables."""
 
     name = "steadfaas"
+
+    def __init__(self, work_dir: Path, **settings: str) -> None:
+        super().__init__(work_dir)
+        self._settings = settings
 
     def command(self) -> list[str]:
         """Start it the way a user does."""
@@ -214,7 +218,9 @@ class SteadfaasServer(EngineServer):
 
     def environment(self) -> Mapping[str, str]:
         """Import from this checkout, whatever is installed."""
-        return {"PYTHONPATH": f"{CHECKOUT / 'core'}{os.pathsep}{CHECKOUT / 'adapters'}"}
+        settings = {f"STEADFAAS_{name.upper()}": value for name, value in self._settings.items()}
+        path = f"{CHECKOUT / 'core'}{os.pathsep}{CHECKOUT / 'adapters'}"
+        return {"PYTHONPATH": path, **settings}
 
 
 class RestateServer(EngineServer):

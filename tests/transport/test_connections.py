@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from urllib.parse import quote
 
 import pytest
@@ -138,14 +139,22 @@ def test_connection_is_not_used_again_after_a_broken_answer() -> None:
     run(test())
 
 
-def test_unasked_answer_on_an_idle_connection_is_not_taken() -> None:
+@pytest.mark.parametrize("pause", [0.0, 0.02])
+def test_unasked_answer_on_an_idle_connection_is_not_taken(pause: float) -> None:
     """A second answer behind the first, for a request nobody sent."""
-    extra = f"HTTP/1.1 200 OK\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: 8\r\n\r\n"
+    data = output() + END
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: "
+    good = f"{head}{len(data)}\r\n\r\n".encode() + data
+    extra = f"{head}8\r\n\r\n".encode() + END
 
     async def script(asked: Exchange) -> None:
-        await GOOD(asked)
-        if asked.connection == 1:
-            await asked.raw(extra.encode() + END)
+        if pause:
+            await asked.raw(good)
+            await asyncio.sleep(pause)
+            await asked.raw(extra)
+        else:
+            await asked.raw(good + extra)
+        asked.finished = True
 
     async def test() -> None:
         async with listening(script) as endpoint, transport() as through:
@@ -153,7 +162,57 @@ def test_unasked_answer_on_an_idle_connection_is_not_taken() -> None:
                 result = await exchange(through, endpoint.url)
                 assert result.failure is None
                 assert len(result.frames) == 2
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(2 * pause)
+
+    run(test())
+
+
+def test_answer_before_the_body_was_read() -> None:
+    """The rest of one request must never stand before the next one."""
+    body = bytes(16 * 1024 * 1024)
+
+    async def early(asked: Exchange) -> None:
+        await asked.answer(output(), END)
+        asked.finished = False  # the connection stays open; nothing more is read for a while
+        await asyncio.sleep(0.5)
+
+    async def test() -> None:
+        async with listening(GOOD) as endpoint, transport() as through:
+            endpoint.before_body = early
+            assert (await exchange(through, endpoint.url, body=body)).failure is None
+            endpoint.before_body = None
+            assert (await exchange(through, endpoint.url, body=b"next")).failure is None
+            assert endpoint.exchanges[1].body == b"next"
+            assert endpoint.connections == 2
+
+    run(test())
+
+
+def test_given_up_request_is_not_sent_to_its_end() -> None:
+    """What an endpoint did not read in time must not stay in memory until it does."""
+    body = bytes(64 * 1024 * 1024)
+
+    async def test() -> None:
+        read: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        given_up = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            await given_up.wait()
+            size = 0
+            with contextlib.suppress(OSError):
+                while chunk := await reader.read(1024 * 1024):
+                    size += len(chunk)
+            read.set_result(size)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with transport() as through:
+            assert (await exchange(through, url, body=body, abort=0.2)).code == "RT0001"
+            given_up.set()
+            assert await read < len(body)
+        server.close()
 
     run(test())
 

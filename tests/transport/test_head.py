@@ -351,6 +351,41 @@ def test_silence_before_the_head() -> None:
     assert 0.9 * ABORT <= result.seconds < ABORT + 1
 
 
+def test_a_head_that_drips_is_silence_too() -> None:
+    """The time to the head counts as a whole: drops of it are no sign of life."""
+
+    async def script(asked: Exchange) -> None:
+        with contextlib.suppress(OSError):
+            await asked.raw(b"HTTP/1.1 200 OK\r\n")
+            for _ in range(100):
+                await asked.raw(b"x: y\r\n")
+                await asyncio.sleep(ABORT / 10)
+
+    async def test() -> Outcome:
+        async with listening(script) as endpoint, transport() as through:
+            return await exchange(through, endpoint.url)
+
+    result = run(test())
+    assert result.code == "RT0001"
+    assert result.seconds < ABORT + 1
+
+
+def test_interim_answers_without_end_are_silence_too() -> None:
+    async def script(asked: Exchange) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                await asked.raw(b"HTTP/1.1 100 Continue\r\n\r\n" * 10)
+                await asyncio.sleep(ABORT / 20)
+
+    async def test() -> Outcome:
+        async with listening(script) as endpoint, transport() as through:
+            return await exchange(through, endpoint.url)
+
+    result = run(test())
+    assert result.code == "RT0001"
+    assert result.seconds < ABORT + 1
+
+
 def test_half_a_head_is_silence_too() -> None:
     result = raw_answer(b"HTTP/1.1 200 OK\r\ncontent-ty", close=False)
     assert result.code == "RT0001"

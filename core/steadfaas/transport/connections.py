@@ -50,7 +50,7 @@ class Answer:
     def close(self) -> None:
         """Drop the connection."""
         if self._connection is not None:
-            self._connection.close()
+            _drop(self._connection)
             self._connection = None
 
     def finish(self) -> None:
@@ -58,10 +58,14 @@ class Answer:
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        transport = connection.transport
+        if transport is None or transport.get_write_buffer_size():
+            _drop(connection)  # answered before it was asked: the rest would precede what is next
+            return
         if self.content.is_eof():
             connection.release()
             return
-        late = asyncio.get_running_loop().call_later(_LINGER, connection.close)
+        late = asyncio.get_running_loop().call_later(_LINGER, _drop, connection)
 
         def ended() -> None:
             late.cancel()
@@ -110,17 +114,21 @@ class Connections:
             try:
                 return await self._ask(connection, protocol, request, body)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                connection.close()
+                _drop(connection)
                 if not left or not kept or time.monotonic() - started > _STALE:
                     raise
             except BaseException:
-                connection.close()
+                _drop(connection)
                 raise
         raise AssertionError("unreachable")
 
     async def _connect(self, origin: aiohttp.ClientRequest) -> Connection:
         try:
-            return await self._connector.connect(origin, [], self._timeout)
+            while True:
+                connection = await self._connector.connect(origin, [], self._timeout)
+                if connection.protocol is not None and not connection.protocol.should_close:
+                    return connection
+                _drop(connection)  # while it was idle an answer came that nobody had asked for
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(
                 f"no connection within {self._timeout.sock_connect:g} s (connect timeout)"
@@ -157,6 +165,14 @@ class Connections:
             loop = asyncio.get_running_loop()
             known = self._origins[origin] = aiohttp.ClientRequest("POST", origin, loop=loop)
         return known
+
+
+def _drop(connection: Connection) -> None:
+    """Close a connection at once. An orderly close would first send what was not read so far, and
+    hold it in memory for as long as the other side does not take it."""
+    if connection.transport is not None:
+        connection.transport.abort()
+    connection.close()
 
 
 def _head(url: URL, headers: Mapping[str, str], length: int) -> bytes:
