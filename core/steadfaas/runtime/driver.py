@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol, cast
 from urllib.parse import quote
 
@@ -26,7 +26,7 @@ from steadfaas.runtime.ledger import Ledger
 from steadfaas.runtime.work import Work
 from steadfaas.store import invocations, keys
 from steadfaas.store.port import Reader
-from steadfaas.transport.http import HttpTransport, Limits
+from steadfaas.transport.http import Limits, Sink
 from steadfaas.wire.frame import Frame, encode_frame
 from steadfaas.wire.messages import MessageType as T
 from steadfaas.wire.version import content_type
@@ -38,6 +38,16 @@ _OUTPUT: Final = int(T.OUTPUT)
 # State beyond this is not sent along but fetched by the handler, value by value (bytes).
 EAGER_STATE_LIMIT: Final = 8 * 1024 * 1024
 _MOST_URLS: Final = 4096
+
+
+class Transport(Protocol):
+    """Carries exchanges to endpoints; see `transport.http` for the real one."""
+
+    async def exchange(
+        self, url: URL, headers: Mapping[str, str], body: bytes, limits: Limits, sink: Sink
+    ) -> AttemptFailure | None:
+        """Send `body`, hand the answer's frames to `sink` in order, and say how it ended."""
+        ...
 
 
 class Submit(Protocol):
@@ -53,7 +63,7 @@ class Driver:
         self,
         *,
         ledger: Ledger,
-        transport: HttpTransport,
+        transport: Transport,
         reader: Reader,
         clock: Clock,
         submit: Submit,

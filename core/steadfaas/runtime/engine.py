@@ -23,7 +23,7 @@ from steadfaas.deployments.catalog import Catalog
 from steadfaas.errors import Conflict, NotFound, Overloaded, RequestError
 from steadfaas.machine.status import Kind, Status
 from steadfaas.runtime import retention
-from steadfaas.runtime.driver import Driver
+from steadfaas.runtime.driver import Driver, Transport
 from steadfaas.runtime.ledger import Ledger
 from steadfaas.runtime.slots import Slots
 from steadfaas.runtime.timers import Alarm
@@ -32,7 +32,6 @@ from steadfaas.runtime.work import Accepted, Request, Work
 from steadfaas.store import invocations, schedule
 from steadfaas.store.sqlite import Store
 from steadfaas.store.writer import Transaction
-from steadfaas.transport.http import HttpTransport
 from steadfaas.wire import messages as m
 
 _log = logging.getLogger(__name__)
@@ -40,9 +39,10 @@ _T = TypeVar("_T")
 
 _TIMERS_AT_ONCE: Final = 200
 _RECOVERED_AT_ONCE: Final = 200
-_SWEEP_SECONDS: Final = 1.0
-# After a failed transaction (a full disk, say) the work is looked at again after this time.
-_LOOK_AGAIN_SECONDS: Final = 1.0
+# How often it is looked whether something has expired (ms).
+_SWEEP_MS: Final = 1000
+# After a failed transaction (a full disk, say) the work is looked at again after this time (ms).
+_LOOK_AGAIN_MS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,6 @@ class Tuning:
     """The engine's limits; see the settings of the same names."""
 
     cluster_name: str = "localcluster"
-    connect_timeout: float = 10.0
     max_concurrency: int = 2000
     max_concurrency_per_deployment: int = 1000
     max_queued: int = 100_000
@@ -63,7 +62,18 @@ class Tuning:
 class Engine:
     """Accepts requests, runs them on their pinned deployments, and answers."""
 
-    def __init__(self, *, store: Store, catalog: Catalog, clock: Clock, tuning: Tuning) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        catalog: Catalog,
+        clock: Clock,
+        tuning: Tuning,
+        transport: Transport,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`random_bytes(n)` gives n of them, for ids; `jitter()` a number in [0, 1)."""
         self.store = store
         self.catalog = catalog
         self.clock = clock
@@ -74,15 +84,14 @@ class Engine:
             catalog=catalog,
             numbers=invocations.Numbers(store.reader),
             slots=self._slots,
-            random_bytes=secrets.token_bytes,
-            jitter=random.random,
+            random_bytes=random_bytes,
+            jitter=jitter,
             max_entries=tuning.max_journal_entries,
             max_journal_bytes=tuning.max_journal_bytes,
         )
-        self.transport = HttpTransport(connect_timeout=tuning.connect_timeout)
         self._driver = Driver(
             ledger=self.ledger,
-            transport=self.transport,
+            transport=transport,
             reader=store.reader,
             clock=clock,
             submit=self._submit,
@@ -91,9 +100,9 @@ class Engine:
             max_frame=tuning.max_frame_bytes,
         )
         self._alarm = Alarm(clock, self._ring)
+        self._sweeper = Alarm(clock, self._sweep)
         self._waiting = 0
         self._closing = False
-        self._background: set[asyncio.Task[None]] = set()
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -104,17 +113,15 @@ class Engine:
         due = schedule.next_due(self.store.reader)
         if due is not None:
             self._alarm.set(due)
-        self._spawn(self._sweep())
+        self._sweeper.set(self.clock.now())
 
     async def stop(self) -> None:
         """Let open exchanges end for a while, store what they said, and stop."""
         self._closing = True
         self._alarm.cancel()
-        for task in self._background:
-            task.cancel()
+        self._sweeper.cancel()
         await self._driver.drain(self.tuning.drain_seconds)
         await self.store.writer.drain()
-        await self.transport.close()
 
     async def _recover(self) -> None:
         reader, after = self.store.reader, 0
@@ -309,9 +316,8 @@ class Engine:
             self._driver.abort(seq)
         if work.touched and not self._closing:
             _log.error("a unit of work was undone: %r", error, exc_info=error)
-            asyncio.get_running_loop().call_later(
-                _LOOK_AGAIN_SECONDS, self._look_again, frozenset(work.touched)
-            )
+            again = partial(self._look_again, frozenset(work.touched))
+            self.clock.call_at(self.clock.now() + _LOOK_AGAIN_MS, again)
 
     def _look_again(self, seqs: frozenset[int]) -> None:
         if not self._closing:
@@ -347,19 +353,22 @@ class Engine:
 
     def _fire_later(self, error: BaseException) -> None:
         if not self._closing:
-            self._alarm.set(self.clock.now() + int(_LOOK_AGAIN_SECONDS * 1000))
+            self._alarm.set(self.clock.now() + _LOOK_AGAIN_MS)
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            while retention.anything_expired(self.store.reader, self.clock.now()):
-                if not await self._write(retention.sweep):
-                    break
+    def _sweep(self) -> None:
+        """Forget what expired, step by step, and look again after a while."""
+        if retention.anything_expired(self.store.reader, self.clock.now()):
+            self._submit(self._sweep_step, self._sweep_later)
+        else:
+            self._sweep_later()
 
-    def _spawn(self, coroutine: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+    def _sweep_step(self, work: Work) -> None:
+        more = retention.sweep(work)
+        work.tx.after(self._sweep if more else self._sweep_later)
+
+    def _sweep_later(self, error: BaseException | None = None) -> None:
+        if not self._closing:
+            self._sweeper.set(self.clock.now() + _SWEEP_MS)
 
 
 def _resolve(done: asyncio.Future[_T], result: _T) -> None:

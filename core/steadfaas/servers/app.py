@@ -27,6 +27,7 @@ from steadfaas.servers.http1 import HttpServer
 from steadfaas.servers.ingress import Ingress
 from steadfaas.servers.problems import ingress_problem
 from steadfaas.store.sqlite import Store
+from steadfaas.transport.http import HttpTransport
 
 if TYPE_CHECKING:
     from steadfaas.config import Settings
@@ -69,22 +70,28 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
     """The engine with both servers, ready for requests; drained and closed at the end."""
     store = Store.open(settings.data_dir, durability=settings.durability)
     try:
-        engine, admin = _assemble(settings, store)
+        transport = HttpTransport(connect_timeout=settings.connect_timeout / 1000)
+        engine, admin = _assemble(settings, store, transport)
         await engine.start()
         try:
             async with _listening(settings, engine, admin) as (admin_port, ingress_port):
                 yield Served(engine, ingress_port, admin_port)
         finally:
             await engine.stop()
+            await transport.close()
     finally:
         await store.close()
 
 
-def _assemble(settings: Settings, store: Store) -> tuple[Engine, web.Application]:
+def _assemble(
+    settings: Settings, store: Store, transport: HttpTransport
+) -> tuple[Engine, web.Application]:
     defaults = handler_defaults(settings)
     catalog = load_catalog(store.reader, defaults)
     clock = SystemClock()
-    engine = Engine(store=store, catalog=catalog, clock=clock, tuning=tuning(settings))
+    engine = Engine(
+        store=store, catalog=catalog, clock=clock, tuning=tuning(settings), transport=transport
+    )
     patience = Patience(
         attempt_timeout=settings.discovery_timeout / 1000,
         deadline=settings.discovery_deadline / 1000,
@@ -94,7 +101,7 @@ def _assemble(settings: Settings, store: Store) -> tuple[Engine, web.Application
         writer=store.writer,
         adapters=Adapters(),
         discover=lambda reference, headers: discover(
-            engine.transport.session, reference, headers, patience=patience
+            transport.session, reference, headers, patience=patience
         ),
         clock=clock,
         randomness=secrets.token_bytes,
@@ -123,9 +130,7 @@ async def _listening(
     and only then the connections are closed.
     """
     loop = asyncio.get_running_loop()
-    ingress = HttpServer(
-        Ingress(engine).handle, ingress_problem, max_body=settings.max_body_bytes
-    )
+    ingress = HttpServer(Ingress(engine).handle, ingress_problem, max_body=settings.max_body_bytes)
     runner = web.AppRunner(admin, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     listening = []
@@ -171,7 +176,6 @@ def tuning(settings: Settings) -> Tuning:
     """The engine's limits."""
     return Tuning(
         cluster_name=settings.cluster_name,
-        connect_timeout=settings.connect_timeout / 1000,
         max_concurrency=settings.max_concurrency,
         max_concurrency_per_deployment=settings.max_concurrency_per_deployment,
         max_queued=settings.max_queued,
