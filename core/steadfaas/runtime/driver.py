@@ -94,6 +94,11 @@ class Driver:
         if found is not None and attempt in (None, found[0]):
             found[1].cancel()
 
+    def abort_all(self) -> None:
+        """Drop all connections."""
+        for _, task in list(self._tasks.values()):
+            task.cancel()
+
     @property
     def open_exchanges(self) -> int:
         """How many exchanges are open."""

@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 _TIMERS_AT_ONCE: Final = 200
 _RECOVERED_AT_ONCE: Final = 200
-# How often it is looked whether something has expired (ms).
+# What expires is forgotten in steps this long (ms).
 _SWEEP_MS: Final = 1000
 # After a failed transaction (a full disk, say) the work is looked at again after this time (ms).
 _LOOK_AGAIN_MS: Final = 1000
@@ -122,6 +122,28 @@ class Engine:
         self._sweeper.cancel()
         await self._driver.drain(self.tuning.drain_seconds)
         await self.store.writer.drain()
+
+    def halt(self) -> None:
+        """Stop at once, as a crash would: nothing is drained, nothing more is stored."""
+        self._closing = True
+        self._alarm.cancel()
+        self._sweeper.cancel()
+        self._driver.abort_all()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being stored."""
+        return self.store.writer.busy
+
+    @property
+    def open_exchanges(self) -> int:
+        """How many attempts are under way."""
+        return self._driver.open_exchanges
+
+    @property
+    def next_timer(self) -> int | None:
+        """When something happens by itself next (ms since the epoch); None: never."""
+        return self._alarm.at
 
     async def _recover(self) -> None:
         reader, after = self.store.reader, 0
@@ -305,8 +327,12 @@ class Engine:
             self._slots.wait(deployment_id, seq)
         if work.lined_up or work.returned:
             self._admit()
-        if work.earliest is not None and not self._closing:
+        if self._closing:
+            return
+        if work.earliest is not None:
             self._alarm.set(work.earliest)
+        if work.expires is not None:
+            self._sweep_at(work.expires)
 
     def _rolled_back(self, work: Work, error: BaseException) -> None:
         for deployment_id in work.taken:
@@ -357,18 +383,24 @@ class Engine:
 
     def _sweep(self) -> None:
         """Forget what expired, step by step, and look again after a while."""
-        if retention.anything_expired(self.store.reader, self.clock.now()):
-            self._submit(self._sweep_step, self._sweep_later)
-        else:
-            self._sweep_later()
+        expires = schedule.next_expiry(self.store.reader)
+        if expires is not None and expires <= self.clock.now():
+            self._submit(self._sweep_step, self._sweep_failed)
+        elif expires is not None:
+            self._sweep_at(expires)
 
     def _sweep_step(self, work: Work) -> None:
-        more = retention.sweep(work)
-        work.tx.after(self._sweep if more else self._sweep_later)
+        retention.sweep(work)
+        work.tx.after(self._sweep)
 
-    def _sweep_later(self, error: BaseException | None = None) -> None:
+    def _sweep_failed(self, error: BaseException) -> None:
+        self._sweep_at(self.clock.now())
+
+    def _sweep_at(self, expires: int) -> None:
+        """Sweep at the next full step after this time, so that what expires together goes
+        together."""
         if not self._closing:
-            self._sweeper.set(self.clock.now() + _SWEEP_MS)
+            self._sweeper.set((expires // _SWEEP_MS + 1) * _SWEEP_MS)
 
 
 def _resolve(done: asyncio.Future[_T], result: _T) -> None:

@@ -279,7 +279,9 @@ class Ledger:
         output = inv.output
         assert output is not None
         if inv.attempt:
-            invocations.complete(work.tx, inv, work.now)
+            expires = invocations.complete(work.tx, inv, work.now)
+            if expires is not None and (work.expires is None or expires < work.expires):
+                work.expires = expires
         else:
             invocations.forget(work.tx, inv.seq)  # cancelled before it began: it never was
         for completion, (frame_type, wake_at) in inv.pending.items():

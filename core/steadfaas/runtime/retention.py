@@ -7,20 +7,13 @@ from typing import Final
 from steadfaas.machine.status import Kind
 from steadfaas.runtime.work import Work
 from steadfaas.store import invocations, keys, schedule
-from steadfaas.store.port import Reader
 
 # How many records one transaction removes: small enough that no request notices.
 STEP: Final = 100
 
 
-def anything_expired(reader: Reader, now: int) -> bool:
-    """Whether there is something to forget."""
-    at = schedule.next_expiry(reader)
-    return at is not None and at <= now
-
-
-def sweep(work: Work) -> bool:
-    """Forget up to STEP records and STEP journals. True: there may be more."""
+def sweep(work: Work) -> None:
+    """Forget up to STEP records and STEP journals."""
     expired = schedule.expired(work.tx, work.now, STEP)
     for record in expired:
         invocations.forget(work.tx, record.seq)
@@ -30,4 +23,3 @@ def sweep(work: Work) -> bool:
     for seq in journals:
         invocations.forget_journal(work.tx, seq)
         schedule.forget_journal(work.tx, seq)
-    return len(expired) == STEP or len(journals) == STEP

@@ -29,6 +29,7 @@ class Work:
     parked: list[Invocation] = field(default_factory=list)
     aborted: list[tuple[int, int]] = field(default_factory=list)  # (seq, attempt)
     earliest: int | None = None  # the earliest timer that was armed
+    expires: int | None = None  # the earliest end of a retention
     waiting: int = 0  # change of the number that wait for their turn
 
 

@@ -102,24 +102,29 @@ def save(tx: Tx, inv: Invocation) -> None:
     )  # fmt: skip
 
 
-def complete(tx: Tx, inv: Invocation, now: int) -> None:
-    """Store the result, or forget the invocation at once where nothing of it is retained."""
+def complete(tx: Tx, inv: Invocation, now: int) -> int | None:
+    """Store the result, or forget the invocation at once where nothing of it is retained.
+
+    Returns when something of it expires (ms since the epoch).
+    """
     keep_journal = min(inv.journal_retention, inv.completion_retention)
     if not inv.completion_retention:
         forget(tx, inv.seq)
-        return
+        return None
     expires_at = now + inv.completion_retention
+    shorter = 0 < keep_journal < inv.completion_retention
     tx.execute(
         _Q.complete,
         (
             now, now, inv.output, expires_at,
-            now + keep_journal if 0 < keep_journal < inv.completion_retention else None,
+            now + keep_journal if shorter else None,
             len(inv.journal), inv.attempt, inv.deployment, inv.version,
             None if inv.failure is None else inv.failure.to_json(), inv.seq,
         ),
     )  # fmt: skip
     if not keep_journal:
         forget_journal(tx, inv.seq)
+    return now + keep_journal if shorter else expires_at
 
 
 def forget(tx: Tx, seq: int) -> None:

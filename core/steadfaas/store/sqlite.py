@@ -20,6 +20,8 @@ FILE_NAME: Final = "steadfaas.db"
 # wait grows with the log (here 0.3 s at 512 MiB, 0.06 s at 64).
 _CHECKPOINT_ABOVE: Final = 8 * 1024 * 1024
 _CHECKPOINT_NOW_ABOVE: Final = 64 * 1024 * 1024
+# What survives a power cut: everything, all but the last moments, or (for tests) who knows.
+_SYNCHRONOUS: Final = {"full": "FULL", "relaxed": "NORMAL", "none": "OFF"}
 _LOOK_EVERY: Final = 64  # commits between looks at the log's size
 
 
@@ -73,6 +75,12 @@ class Store:
                 f"cannot open the database in {data_dir}: {error}", verdict=Verdict.DENIED
             ) from error
 
+    def abandon(self) -> None:
+        """Close at once, as a crash would: what was not committed is gone."""
+        self.writer.close()
+        self._checkpointer.shutdown(wait=True)
+        self._close()
+
     async def close(self) -> None:
         """Finish what was submitted, and close."""
         await self.writer.drain()
@@ -80,6 +88,9 @@ class Store:
         if self._checkpoint is not None:
             await asyncio.wait([self._checkpoint])
         self._checkpointer.shutdown(wait=True)
+        self._close()
+
+    def _close(self) -> None:
         self.reader.close()
         self._connection.close()
         if self._lock is not None:
@@ -112,7 +123,7 @@ def _connect(path: Path, durability: str, *, cache_kib: int) -> sqlite3.Connecti
         path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=5.0
     )
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+    connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
     connection.execute("PRAGMA fullfsync = 1")  # macOS: an fsync that reaches the disk
     connection.execute("PRAGMA wal_autocheckpoint = 0")  # we do it beside the work
     connection.execute("PRAGMA journal_size_limit = 4194304")  # shrink a log that grew

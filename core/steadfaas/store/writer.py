@@ -87,6 +87,11 @@ class Writer:
         self.submit(carried, lambda error: None if done.done() else done.set_exception(error))
         return await done
 
+    @property
+    def busy(self) -> bool:
+        """Whether units wait for their commit."""
+        return self._busy
+
     async def drain(self) -> None:
         """Wait until everything that was submitted is durable."""
         await self._idle.wait()

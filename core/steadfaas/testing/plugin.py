@@ -1,0 +1,60 @@
+"""The pytest plugin: the fixture `steadfaas`, and its report when a test fails.
+
+The fixture is synchronous and the engine starts with the first `await`, so that it runs in whatever
+loop the test runs in: pytest-asyncio in either mode, anyio, or a loop of the test's own. The engine
+is imported only by tests that use it.
+
+Marker `steadfaas(always_replay=True)`: look for handlers that are not deterministic. Its other
+keywords are those of `steadfaas.testing.Steadfaas`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from steadfaas.testing.kit import Steadfaas
+
+_KIT = pytest.StashKey["Steadfaas"]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers",
+        "steadfaas(always_replay=False, ...): settings of the fixture `steadfaas`; with"
+        " always_replay, handlers that are not deterministic fail the test",
+    )
+
+
+@pytest.fixture
+def steadfaas(request: pytest.FixtureRequest) -> Iterator[Steadfaas]:
+    """A durable invocation engine for this test, on a clock that only the test moves."""
+    from steadfaas.testing.kit import Steadfaas
+
+    marker = request.node.get_closest_marker("steadfaas")
+    settings = {} if marker is None else dict(marker.kwargs)
+    kit = Steadfaas(**{"seed": request.node.nodeid, **settings})
+    request.node.stash[_KIT] = kit
+    try:
+        yield kit
+        kit.check_replays()
+    finally:
+        kit.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the timelines of what was sent to the report of a test that failed."""
+    report = yield
+    kit = item.stash.get(_KIT, None)
+    if kit is not None and report.when == "call" and report.failed:
+        story = kit.report()
+        if story:
+            report.sections.append(("steadfaas timeline", story))
+    return report
