@@ -124,6 +124,12 @@ def test_a_name_for_people_changes_nothing(begin: Begin) -> None:
     begin().attempt().receives(named).then(*performed(named))
 
 
+def test_an_open_sleep_remembers_its_time_so_that_its_timer_can_be_found(begin: Begin) -> None:
+    scenario = begin().attempt().given(m.SleepCommand(wake_up_time=77, result_completion_id=1))
+    scenario.given(m.RunCommand(result_completion_id=2))
+    assert scenario.inv.pending == {1: (0x800C, 77), 2: (0x8011, 0)}
+
+
 def test_one_completion_id_is_one_for_all_commands(begin: Begin) -> None:
     (
         begin(Kind.SERVICE, entry(m.SleepCommand(result_completion_id=1)), completed(0x800C, 1))

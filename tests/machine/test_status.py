@@ -225,6 +225,12 @@ def test_unfinished_statuses_are_below_a_hundred() -> None:
     assert set(MOVES) == set(Status)
 
 
+def test_an_attempt_knows_its_number_and_its_time(begin: Begin) -> None:
+    scenario = begin().after(9).attempt().stands(S.RUNNING, attempt=1, started_at=NOW + 9)
+    scenario.fails().whatever().after(9).attempt()
+    scenario.stands(S.RUNNING, attempt=2, started_at=NOW + 18)
+
+
 def test_starting_pins_once(begin: Begin) -> None:
     scenario = begin().attempt(version=5)
     scenario.stands(S.RUNNING, deployment=DEPLOYMENT, version=5).ready().then(Open())

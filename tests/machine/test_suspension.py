@@ -168,6 +168,10 @@ def test_a_cancel_that_came_while_the_handler_ran_continues_it(begin: Begin) -> 
     )
 
 
+def test_a_cancel_may_be_the_first_that_an_attempt_was_not_shown(begin: Begin) -> None:
+    begin().attempt().cancelled().then(Stored(CANCEL)).receives(suspension()).then(Open())
+
+
 def test_a_cancel_that_was_shown_is_spent(begin: Begin) -> None:
     (
         begin()

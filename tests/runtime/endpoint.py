@@ -103,7 +103,7 @@ class Exchange:
     at: float  # when the request was complete, by the monotonic clock
     _reader: asyncio.StreamReader = field(repr=False)
     _writer: asyncio.StreamWriter = field(repr=False)
-    _chunked: bool = False
+    chunked: bool = False
     finished: bool = False
     _frames: list[Frame] | None = None
 
@@ -153,20 +153,20 @@ class Exchange:
         if content_type is not None:
             lines.append(f"content-type: {content_type or self.headers['content-type']}")
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        self._chunked = chunked and 200 <= status not in (204, 304)
-        if self._chunked:
+        self.chunked = chunked and 200 <= status not in (204, 304)
+        if self.chunked:
             lines.append("transfer-encoding: chunked")
         await self.raw("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
     async def send(self, data: bytes) -> None:
         """Bytes of the body, as one chunk."""
-        if self._chunked:
+        if self.chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         await self.raw(data)
 
     async def end(self) -> None:
         """The answer is complete; the connection stays open for the next request."""
-        if self._chunked:
+        if self.chunked:
             await self.raw(b"0\r\n\r\n")
         self.finished = True
 

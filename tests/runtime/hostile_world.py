@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import logging
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +21,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from steadfaas.config import Settings
+from steadfaas.config import Address, Settings
 from steadfaas.runtime.engine import Engine
 from steadfaas.servers.app import serving
 from steadfaas.store.sqlite import FILE_NAME
@@ -27,7 +29,7 @@ from tests.runtime.endpoint import Endpoint, Exchange, Json, complete, service
 
 # Attempts begin 20 ms after one another, then twice as far apart each time: a first second holds
 # half a dozen of them.
-RETRIES: Final = {
+RETRIES: Final[dict[str, Any]] = {
     "retryPolicyInitialInterval": 20,
     "retryPolicyMaxInterval": 400,
     "retryPolicyMaxAttempts": 40,
@@ -99,6 +101,12 @@ class World:
             document: Json = await answer.json(content_type=None)
             return document
 
+    async def describe_if_there(self, id: str) -> Json | None:
+        """The same; None if it is gone, as what was cancelled before it began."""
+        answer = await self._request("GET", f"{self.admin}/invocations/{id}")
+        assert answer.status in (200, 404), answer
+        return None if answer.status == 404 else json.loads(answer.body)
+
     async def act(self, id: str, action: str) -> int:
         """An operator's action on an invocation; the status of the answer."""
         return (await self._request("PATCH", f"{self.admin}/invocations/{id}/{action}")).status
@@ -110,13 +118,37 @@ class World:
     async def until(self, id: str, *statuses: str, seconds: float = 10) -> Json:
         """The description, once the invocation has one of these statuses."""
         seen: Json = {}
-        try:
-            async with asyncio.timeout(seconds):
-                while (seen := await self.describe(id))["status"] not in statuses:
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            raise AssertionError(f"expected {statuses}, still {seen}") from None
+
+        async def reached() -> bool:
+            nonlocal seen
+            seen = await self.describe(id)
+            return seen["status"] in statuses
+
+        await eventually(reached, lambda: f"expected {statuses}, still {seen}", seconds=seconds)
         return seen
+
+    async def until_idle(self) -> None:
+        """Nothing is left in memory of what has ended: no slot, no invocation, no caller."""
+        engine = self.engine
+
+        async def idle() -> bool:
+            held = (engine._slots.total, engine._waiting, len(engine.ledger.lives))
+            return held == (0, 0, 0) and not engine.waiters
+
+        await eventually(idle, lambda: "something is held that nobody uses")
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[bool]],
+    complaint: Callable[[], str] = lambda: "it never came true",
+    *,
+    seconds: float = 10,
+) -> None:
+    """Return as soon as it is true; AssertionError if that takes too long."""
+    end = asyncio.get_running_loop().time() + seconds
+    while not await condition():
+        assert asyncio.get_running_loop().time() < end, complaint()
+        await asyncio.sleep(0.02)
 
 
 def path_of(kind: str, key: str, handler: str = "run") -> str:
@@ -124,14 +156,42 @@ def path_of(kind: str, key: str, handler: str = "run") -> str:
     return f"{kind}/{handler}" if kind == PLAIN else f"{kind}/{quote(key, safe='')}/{handler}"
 
 
+class _Complaints(logging.Handler):
+    """Keeps what is logged as an error: no answer of an endpoint may be one of ours."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(logging.Formatter("%(name)s: %(message)s").format(record))
+
+
+@contextlib.contextmanager
+def no_complaints() -> Iterator[None]:
+    """AssertionError if the engine or the event loop logged an error during the block."""
+    complaints = _Complaints()
+    loggers = [logging.getLogger(name) for name in ("steadfaas", "asyncio", "aiohttp")]
+    for logger in loggers:
+        logger.addHandler(complaints)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(complaints)
+    assert complaints.said == []
+
+
 @contextlib.asynccontextmanager
 async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
     """An engine on this data directory, until the end of the block."""
     options: dict[str, Any] = {"drain_seconds": 0.1, "durability": "relaxed", **settings}
-    chosen = Settings(ingress="127.0.0.1:0", admin="127.0.0.1:0", data_dir=data_dir, **options)
+    anywhere = Address("127.0.0.1", 0)
+    chosen = Settings(ingress=anywhere, admin=anywhere, data_dir=data_dir, **options)
     timeout = aiohttp.ClientTimeout(total=20)
-    async with serving(chosen) as served, aiohttp.ClientSession(timeout=timeout) as session:
-        yield World(served.engine, served.ingress_port, served.admin_port, session)
+    with no_complaints():
+        async with serving(chosen) as served, aiohttp.ClientSession(timeout=timeout) as session:
+            yield World(served.engine, served.ingress_port, served.admin_port, session)
 
 
 @contextlib.asynccontextmanager

@@ -271,8 +271,8 @@ def identifiers() -> Iterator[Odd]:
     ]
     for each in zero:
         yield Odd(f"{type(each).__name__} with id 0", kept(frame(each)), "RT0012")
-    yield Odd("call with id 0", kept(call(result_completion_id=0, invocation_id_notification_idx=9)),
-              "RT0012")  # fmt: skip
+    yield Odd("call with id 0", kept(call(result_completion_id=0,
+              invocation_id_notification_idx=9)), "RT0012")  # fmt: skip
     yield Odd("call whose ids are one", kept(call(result_completion_id=9,
               invocation_id_notification_idx=9)), "RT0012")  # fmt: skip
     yield Odd("send with id 0", kept(send(invocation_id_notification_idx=0)), "RT0012")
@@ -391,8 +391,8 @@ def errors() -> Iterator[Odd]:
               related_command_type=MAX32, related_command_name="\x00\uffff"), "RT0016")  # fmt: skip
     yield Odd("error about the input", error(code=570, related_command_index=0,
               related_command_type=T.INPUT), "RT0016")  # fmt: skip
-    yield Odd("error with a huge text", error(message="m" * 3_000_000, stacktrace="\x00" * 3_000_000),
-              "RT0007")  # fmt: skip
+    yield Odd("error with a huge text", error(message="m" * 3_000_000,
+              stacktrace="\x00" * 3_000_000), "RT0007")  # fmt: skip
     yield Odd("error of an unknown behaviour", error(behavior=77), "RT0007")
     yield Odd("error with a delay without end", error(next_retry_delay=MAX64), "RT0007")
     yield Odd("something stored and an error, again and again", set_state() + error(), "RT0007",
@@ -415,7 +415,7 @@ def heads() -> Iterator[Odd]:
     yield Odd("cut after a step", _cut, "RT0010")
     yield Odd("silence", _silent, "RT0001", handler="hasty")
     # A kept connection that breaks at once is replaced within the attempt.
-    yield Odd("reset", Exchange.reset, "RT0010", most=2 * HANDFUL)
+    yield Odd("reset", Exchange.reset, "RT0010", most=3 * HANDFUL)
 
 
 def itself() -> Iterator[Odd]:
@@ -437,7 +437,8 @@ def state() -> Iterator[Odd]:
     for key in (b"", b"\x00", b"\xff\xfe", "\uffff".encode(), b"k" * 65_536):
         read = frame(m.GetLazyStateCommand(key=key, result_completion_id=1))
         yield Odd(f"state under {key[:6]!r}/{len(key)}",
-                  once(set_state(key, b"\x00\xff") + read + suspension(1)), COMPLETED, OBJECT)  # fmt: skip
+                  once(set_state(key, b"\x00\xff") + read + suspension(1)), COMPLETED,
+                  OBJECT)  # fmt: skip
     yield Odd("state without a value", frame(m.SetStateCommand(key=b"k")), "RT0012", OBJECT)
     yield Odd("state of a megabyte", set_state(value=bytes(1_000_000)) + DONE, COMPLETED, OBJECT)
     yield Odd("eager state that was never there", frame(m.GetEagerStateCommand(key=b"k",
@@ -523,6 +524,7 @@ async def end_all(world: World, stories: dict[str, Story]) -> None:
         story.end = await world.until(story.id, COMPLETED)
         story.last_reply = await world.output(story.id)
     await Control(world).once()
+    await world.until_idle()
 
 
 @pytest.fixture(scope="module")

@@ -359,10 +359,12 @@ class Steadfaas:
     # --- looking -------------------------------------------------------------------------------
 
     def check_replays(self) -> None:
-        """Raises NonDeterminism if a replay left the recorded way."""
+        """Raises NonDeterminism if a replay left the recorded way; each finding is told once."""
         replayer = self._transport.replayer
         if replayer is not None and replayer.found:
-            raise NonDeterminism("\n\n".join(str(found) for found in replayer.found.values()))
+            found = list(replayer.found.values())
+            replayer.found.clear()
+            raise NonDeterminism("\n\n".join(map(str, found)))
 
     async def outcome(self, invocation: Invocation, within: int) -> m.OutputCommand:
         """Move time until an invocation has its result, `within` ms at most."""
