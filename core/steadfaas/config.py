@@ -238,10 +238,10 @@ class Settings(BaseSettings):
         "Largest single message of a deployment. Beyond it the attempt fails with RT0003.",
         _SIZE,
     )
-    max_journal_entries: Annotated[int, Field(ge=10, le=1_000_000)] = _setting(
+    max_journal_entries: Annotated[int, Field(ge=10, le=250_000)] = _setting(
         10_000,
         "Longest journal of one invocation. Beyond it its attempts fail.",
-        "a whole number from 10 to 1000000",
+        "a whole number from 10 to 250000",
     )
     max_journal_bytes: _Bytes = _setting(
         256 * _MIB, "Largest journal of one invocation. Beyond it its attempts fail.", _SIZE

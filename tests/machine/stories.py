@@ -240,7 +240,7 @@ POLICIES: Final = st.builds(
 # --- who lives them -------------------------------------------------------------------------------
 
 #: What follows from a journal and is never stored itself.
-DERIVED: Final = ("journal", "journal_bytes", "pending", "notified", "signals", "cancelled_at")
+DERIVED: Final = ("journal", "journal_bytes", "pending", "notified", "signals")
 #: What the store keeps in the record.
 RECORDED: Final = (
     "status",
@@ -464,8 +464,8 @@ class World:
             if frame_type > 0x8000 and frame_type != T.SIGNAL
         ]
         assert len(ids) == len(set(ids))
-        assert set(ids) == self.inv.notified
-        assert not self.inv.notified & set(self.inv.pending)
+        assert set(ids) == set(self.inv.notified)
+        assert not self.inv.notified.keys() & self.inv.pending.keys()
 
 
 _RANK: Final = {Append: 0, Perform: 1, Open: 2, Park: 2, Finish: 2}

@@ -98,9 +98,9 @@ def test_a_clock_that_went_back_makes_no_negative_duration(begin: Begin) -> None
 @pytest.mark.parametrize(
     ("given", "waited"),
     [
-        (0, 10),
-        (9, 10),
-        (10, 10),
+        (0, 25),
+        (24, 25),
+        (25, 25),
         (50, 50),
         (LONGEST_DELAY_MS, LONGEST_DELAY_MS),
         (2**64 - 1, LONGEST_DELAY_MS),
@@ -113,14 +113,24 @@ def test_a_delay_that_the_endpoint_gives_is_obeyed_within_bounds(
     scenario = begin().attempt().refuses(error, "RT0007").fails()
     scenario.parked(Status.BACKING_OFF, NOW + waited)
     scenario.attempt().fails(AttemptFailure("RT0023", "busy", retry_after=given))
-    scenario.parked(Status.BACKING_OFF, NOW + waited)
+    # The second time in a row, the shortest delay has doubled.
+    scenario.parked(Status.BACKING_OFF, NOW + max(waited, 50))
+
+
+def test_the_shortest_delay_doubles_while_nothing_new_is_stored(begin: Begin) -> None:
+    scenario, now = begin(), AttemptFailure("RT0023", "busy", retry_after=0)
+    for waited in (25, 50, 100, 200, 200, 200):
+        scenario.attempt().fails(now).parked(Status.BACKING_OFF, NOW + waited)
+    scenario.attempt().given(m.SleepCommand(wake_up_time=NOW + 20, result_completion_id=2)).fails(
+        now
+    ).parked(Status.BACKING_OFF, NOW + 25)
 
 
 def test_a_delay_that_the_endpoint_gives_costs_no_attempt(begin: Begin) -> None:
     scenario = begin()
-    later = AttemptFailure("RT0023", "busy", retry_after=70)
+    later = AttemptFailure("RT0023", "busy", retry_after=270)
     for count in range(1, 20):
-        scenario.attempt().fails(later, PAUSE_POLICY).parked(Status.BACKING_OFF, NOW + 70)
+        scenario.attempt().fails(later, PAUSE_POLICY).parked(Status.BACKING_OFF, NOW + 270)
         scenario.stands(Status.BACKING_OFF, failures=0, retry_count=count)
     scenario.attempt().fails(policy=PAUSE_POLICY).parked(Status.PAUSED)
 

@@ -118,7 +118,7 @@ def test_an_early_signal_is_kept_until_somebody_waits_for_it(begin: Begin) -> No
         .then(Open())
         .attempt()
         # Both were in the journal that this attempt was shown.
-        .refuses(suspension(signals=[17, 1]), saying="already holds")
+        .refuses(suspension(signals=[17, 1]), saying="already showed")
     )
 
 
@@ -215,18 +215,28 @@ def test_the_largest_wait_set(begin: Begin) -> None:
     begin().attempt().receives(wait).parked(Status.SUSPENDED)
 
 
-def test_satisfied_by_old_news_alone_is_a_failed_attempt_and_by_new_work_not(begin: Begin) -> None:
+def test_waiting_for_old_news_is_a_failed_attempt_whatever_else_was_done(begin: Begin) -> None:
     journal = (entry(SLEEP), entry(m.Completion(completion_id=1, void=m.Void()), 0x800C))
     (
         begin(Kind.SERVICE, *journal)
         .attempt()
-        .refuses(suspension(1), saying="already holds")
+        .refuses(suspension(1), saying="already showed")
         .fails()
         .parked(Status.BACKING_OFF, NOW + 100)
         .attempt()
         .given(NAP)
-        .receives(suspension(1))
-        .then(Open())
+        .refuses(suspension(1), saying="already showed")
+    )
+
+
+def test_old_news_beside_what_is_still_to_come_does_not_wake(begin: Begin) -> None:
+    journal = (entry(SLEEP), entry(m.Completion(completion_id=1, void=m.Void()), 0x800C))
+    (
+        begin(Kind.SERVICE, *journal)
+        .attempt()
+        .given(NAP)
+        .receives(suspension(1, NAP.result_completion_id))
+        .parked(Status.SUSPENDED)
     )
 
 

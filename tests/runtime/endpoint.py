@@ -172,8 +172,11 @@ class Exchange:
 
     async def raw(self, data: bytes) -> None:
         """Bytes as they are."""
-        self._writer.write(data)
-        await self._writer.drain()
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except RuntimeError as error:  # how uvloop says that the other side has left
+            raise ConnectionResetError(str(error)) from error
 
     async def close(self) -> None:
         """End the connection in an orderly way."""
@@ -183,6 +186,8 @@ class Exchange:
     async def reset(self) -> None:
         """Cut the connection: what was sent arrives, and then a reset."""
         await asyncio.sleep(0.01)  # let what was sent leave; a reset overtakes unsent bytes
+        if self._writer.is_closing():
+            return
         connection = self._writer.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -53,6 +53,15 @@ def run(test: Coroutine[Any, Any, _T], *, seconds: float = 20) -> _T:
     return asyncio.run(limited())
 
 
+async def eventually(condition: Callable[[], bool], *, seconds: float = 5) -> None:
+    """Wait until `condition()` holds. Raises AssertionError after that many seconds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition():
+        assert loop.time() < end, "what was waited for never came"
+        await asyncio.sleep(0.001)
+
+
 # --- endpoints ---------------------------------------------------------------------------------
 
 
@@ -84,8 +93,9 @@ class Code:
         )
         config.load()
         self._state = state = ServerState()
+        protocol: Any = config.http_protocol_class
         self._listening = await asyncio.get_running_loop().create_server(
-            lambda: config.http_protocol_class(config=config, server_state=state, app_state={}),
+            lambda: protocol(config=config, server_state=state, app_state={}),
             LOOPBACK,
             self.port,
             reuse_address=True,
@@ -101,8 +111,7 @@ class Code:
             connection.transport.abort()
         for task in list(self._state.tasks):
             task.cancel()
-        while self._state.connections or self._state.tasks:
-            await asyncio.sleep(0)
+        await eventually(lambda: not (self._state.connections or self._state.tasks))
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
@@ -273,7 +282,7 @@ class World:
 
 def settings(data_dir: Path, **fields: Any) -> Settings:
     """Settings for tests: any port, hasty retries, no wait at the end. Others as given."""
-    given = {
+    given: dict[str, Any] = {
         "ingress": f"{LOOPBACK}:0",
         "admin": f"{LOOPBACK}:0",
         "data_dir": data_dir,

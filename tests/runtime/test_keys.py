@@ -7,7 +7,7 @@ from pathlib import Path
 
 import restate
 
-from tests.runtime.in_process import HASTY, code, run, world
+from tests.runtime.in_process import HASTY, code, eventually, run, world
 
 
 class Shop:
@@ -90,8 +90,7 @@ def test_other_keys_do_not_wait(tmp_path: Path) -> None:
             ids = [await here.send(f"/Cart/{number}/put", "x") for number in range(8)]
             for id in ids:
                 await here.until(id, "running")
-            while shop.inside < 8:
-                await asyncio.sleep(0.001)
+            await eventually(lambda: shop.inside >= 8)
             shop.gate.set()
             assert [await here.result(id) for id in ids] == [1] * 8
 
@@ -229,8 +228,9 @@ def test_keys_of_all_kinds_are_kept_apart(tmp_path: Path) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         body = b'"%d"' % number
         writer.write(
-            b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%s" % (path.encode(), len(body), body)
+            b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" % path.encode()
+            + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+            + body
         )
         answer = await reader.read()
         writer.close()
@@ -248,28 +248,35 @@ def test_lazy_and_eager_state_tell_the_same(tmp_path: Path) -> None:
 
             @thing.handler()
             async def work(ctx: restate.ObjectContext, value: int) -> list[object]:
-                before = [await ctx.get("a"), await ctx.get("b"), list(await ctx.state_keys())]
+                before: list[object] = [
+                    await ctx.get("a", type_hint=int),
+                    await ctx.get("b", type_hint=str),
+                    list(await ctx.state_keys()),
+                ]
                 ctx.set("a", value)
                 ctx.set("b", "\0" * value)
                 ctx.clear("b")
                 ctx.set("c", None)
-                return [*before, await ctx.get("a"), await ctx.get("b")]
+                after = [await ctx.get("a", type_hint=int), await ctx.get("b", type_hint=str)]
+                return [*before, *after]
 
             @thing.handler()
             async def forget(ctx: restate.ObjectContext) -> list[str]:
                 ctx.clear_all()
                 return list(await ctx.state_keys())
 
-            async with code(thing) as endpoint:
-                async with world(tmp_path / str(preload), endpoint) as here:
-                    results.append(
-                        [
-                            await here.call("/Thing/k/work", 1),
-                            await here.call("/Thing/k/work", 2),
-                            await here.call("/Thing/k/forget"),
-                            await here.call("/Thing/k/work", 3),
-                        ]
-                    )
+            async with (
+                code(thing) as endpoint,
+                world(tmp_path / str(preload), endpoint) as here,
+            ):
+                results.append(
+                    [
+                        await here.call("/Thing/k/work", 1),
+                        await here.call("/Thing/k/work", 2),
+                        await here.call("/Thing/k/forget"),
+                        await here.call("/Thing/k/work", 3),
+                    ]
+                )
         assert results[0] == results[1]
         assert results[0] == [
             [None, None, [], 1, None],

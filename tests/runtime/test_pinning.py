@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import restate
 
-from tests.runtime.in_process import HASTY, Code, World, code, run, world
+from tests.runtime.in_process import HASTY, Code, World, code, eventually, run, world
 
 
 class Story:
@@ -106,19 +106,22 @@ def test_in_flight_work_stays_where_it_started(tmp_path: Path) -> None:
 def test_a_pinned_invocation_waits_for_its_deployment_while_that_is_down(tmp_path: Path) -> None:
     async def test() -> None:
         one, two = Story("one"), Story("two")
-        async with code(*one.services) as first, code(*two.services) as second:
-            async with world(tmp_path, first) as here:
-                id = await here.send("/Story/tell")
-                old = (await here.until(id, "suspended"))["deployment_id"]
-                await first.die()
-                await here.register(second)
-                await _resolve(here, one)
-                view = await here.until(id, "backing-off", attempts=4)
-                assert view["last_failure"]["restate_code"] == "RT0010"
-                await first.start()
-                assert await here.result(id) == ["one", "go", "one", "one"]
-                assert set(_deployments(await here.look(id))) == {old}
-                assert second.exchanges == []
+        async with (
+            code(*one.services) as first,
+            code(*two.services) as second,
+            world(tmp_path, first) as here,
+        ):
+            id = await here.send("/Story/tell")
+            old = (await here.until(id, "suspended"))["deployment_id"]
+            await first.die()
+            await here.register(second)
+            await _resolve(here, one)
+            view = await here.until(id, "backing-off", attempts=4)
+            assert view["last_failure"]["restate_code"] == "RT0010"
+            await first.start()
+            assert await here.result(id) == ["one", "go", "one", "one"]
+            assert set(_deployments(await here.look(id))) == {old}
+            assert second.exchanges == []
 
     run(test())
 
@@ -129,8 +132,7 @@ def test_an_endpoint_that_dies_in_the_middle_of_an_attempt(tmp_path: Path) -> No
         async with code(*story.services) as first, world(tmp_path, first) as here:
             id = await here.send("/Book/k/write")
             await here.until(id, "running")
-            while not first.open:
-                await asyncio.sleep(0.001)
+            await eventually(lambda: first.open > 0)
             await first.die()
             view = await here.until(id, "backing-off")
             assert view["last_failure"]["restate_code"] == "RT0010"
@@ -146,17 +148,20 @@ def test_the_pin_is_stored_with_the_first_exchange_even_if_it_fails(tmp_path: Pa
     async def test() -> None:
         one, two = Story("one"), Story("two")
         one.failures = 1_000_000
-        async with code(*one.services) as first, code(*two.services) as second:
-            async with world(tmp_path, first) as here:
-                id = await here.send("/Story/fail")
-                view = await here.until(id, "backing-off", attempts=2)
-                old = view["deployment_id"]
-                await here.register(second)
-                await here.until(id, "backing-off", "running", attempts=len(view["attempts"]) + 3)
-                one.failures = 0
-                assert await here.result(id) == "one"
-                assert set(_deployments(await here.look(id))) == {old}
-                assert second.exchanges == []
+        async with (
+            code(*one.services) as first,
+            code(*two.services) as second,
+            world(tmp_path, first) as here,
+        ):
+            id = await here.send("/Story/fail")
+            view = await here.until(id, "backing-off", attempts=2)
+            old = view["deployment_id"]
+            await here.register(second)
+            await here.until(id, "backing-off", "running", attempts=len(view["attempts"]) + 3)
+            one.failures = 0
+            assert await here.result(id) == "one"
+            assert set(_deployments(await here.look(id))) == {old}
+            assert second.exchanges == []
 
     run(test())
 
@@ -164,15 +169,18 @@ def test_the_pin_is_stored_with_the_first_exchange_even_if_it_fails(tmp_path: Pa
 def test_a_deployment_that_was_down_from_the_start_keeps_the_pin_too(tmp_path: Path) -> None:
     async def test() -> None:
         one, two = Story("one"), Story("two")
-        async with code(*one.services) as first, code(*two.services) as second:
-            async with world(tmp_path, first) as here:
-                await first.die()
-                id = await here.send("/Story/which")
-                await here.until(id, "backing-off")
-                await here.register(second)
-                assert await here.call("/Story/which") == "two"
-                await first.start()
-                assert await here.result(id) == "one"
+        async with (
+            code(*one.services) as first,
+            code(*two.services) as second,
+            world(tmp_path, first) as here,
+        ):
+            await first.die()
+            id = await here.send("/Story/which")
+            await here.until(id, "backing-off")
+            await here.register(second)
+            assert await here.call("/Story/which") == "two"
+            await first.start()
+            assert await here.result(id) == "one"
 
     run(test())
 
@@ -181,19 +189,22 @@ def test_what_has_not_started_starts_on_the_newest(tmp_path: Path) -> None:
     async def test() -> None:
         one, two = Story("one"), Story("two")
         two.gate.set()
-        async with code(*one.services) as first, code(*two.services) as second:
-            async with world(tmp_path, first) as here:
-                holder = await here.send("/Book/k/write")
-                queued = await here.send("/Book/k/write")
-                delayed = await here.send("/Story/which", delay="150ms")
-                assert (await here.until(holder, "running"))["deployment_id"]
-                assert "deployment_id" not in await here.until(queued, "pending")
-                assert "deployment_id" not in await here.until(delayed, "scheduled")
-                await here.register(second)
-                one.gate.set()
-                assert await here.result(holder) == "one"
-                assert await here.result(queued) == "two"
-                assert await here.result(delayed) == "two"
+        async with (
+            code(*one.services) as first,
+            code(*two.services) as second,
+            world(tmp_path, first) as here,
+        ):
+            holder = await here.send("/Book/k/write")
+            queued = await here.send("/Book/k/write")
+            delayed = await here.send("/Story/which", delay="150ms")
+            assert (await here.until(holder, "running"))["deployment_id"]
+            assert "deployment_id" not in await here.until(queued, "pending")
+            assert "deployment_id" not in await here.until(delayed, "scheduled")
+            await here.register(second)
+            one.gate.set()
+            assert await here.result(holder) == "one"
+            assert await here.result(queued) == "two"
+            assert await here.result(delayed) == "two"
 
     run(test())
 
@@ -202,17 +213,20 @@ def test_what_waits_for_a_slot_starts_on_the_newest(tmp_path: Path) -> None:
     async def test() -> None:
         one, two = Story("one"), Story("two")
         two.gate.set()
-        async with code(*one.services) as first, code(*two.services) as second:
-            async with world(tmp_path, first, max_concurrency_per_deployment=1) as here:
-                holder = await here.send("/Book/a/write")
-                await here.until(holder, "running")
-                waiting = [await here.send("/Story/which") for _ in range(3)]
-                assert (await here.look(waiting[0]))["status"] == "ready"
-                await here.register(second)
-                one.gate.set()
-                assert await here.result(holder) == "one"
-                assert [await here.result(id) for id in waiting] == ["two"] * 3
-                await here.idle()
+        async with (
+            code(*one.services) as first,
+            code(*two.services) as second,
+            world(tmp_path, first, max_concurrency_per_deployment=1) as here,
+        ):
+            holder = await here.send("/Book/a/write")
+            await here.until(holder, "running")
+            waiting = [await here.send("/Story/which") for _ in range(3)]
+            assert (await here.look(waiting[0]))["status"] == "ready"
+            await here.register(second)
+            one.gate.set()
+            assert await here.result(holder) == "one"
+            assert [await here.result(id) for id in waiting] == ["two"] * 3
+            await here.idle()
 
     run(test())
 
@@ -220,13 +234,16 @@ def test_what_waits_for_a_slot_starts_on_the_newest(tmp_path: Path) -> None:
 def test_calls_of_pinned_code_go_to_the_newest_revision_of_the_callee(tmp_path: Path) -> None:
     async def test() -> None:
         one, two = Story("one"), Story("two")
-        async with code(*one.services) as first, code(*two.services) as second:
-            async with world(tmp_path, first) as here:
-                id = await here.send("/Story/ask")
-                await here.until(id, "suspended")
-                await here.register(second)
-                await _resolve(here, one)
-                assert await here.result(id) == ["one", "two"]
+        async with (
+            code(*one.services) as first,
+            code(*two.services) as second,
+            world(tmp_path, first) as here,
+        ):
+            id = await here.send("/Story/ask")
+            await here.until(id, "suspended")
+            await here.register(second)
+            await _resolve(here, one)
+            assert await here.result(id) == ["one", "two"]
 
     run(test())
 
@@ -254,19 +271,22 @@ def test_other_code_behind_the_same_address_is_named_with_both_commands(tmp_path
 def test_a_removed_deployment_holds_its_invocations_and_says_so(tmp_path: Path) -> None:
     async def test() -> None:
         one, two = Story("one"), Story("two")
-        async with code(*one.services) as first, code(*two.services) as second:
-            async with world(tmp_path, first) as here:
-                id = await here.send("/Story/tell")
-                old = (await here.until(id, "suspended"))["deployment_id"]
-                await here.register(second)
-                gone = await here.ask("DELETE", f"{here.admin}/deployments/{old}?force=true")
-                assert gone.status == 202
-                await _resolve(here, one)
-                view = await here.until(id, "backing-off", attempts=2)
-                assert view["last_failure"]["restate_code"] == "RT0011"
-                assert old in view["last_failure"]["message"]
-                assert second.exchanges == []
-                assert (await here.operate(id, "kill")).status == 200
+        async with (
+            code(*one.services) as first,
+            code(*two.services) as second,
+            world(tmp_path, first) as here,
+        ):
+            id = await here.send("/Story/tell")
+            old = (await here.until(id, "suspended"))["deployment_id"]
+            await here.register(second)
+            gone = await here.ask("DELETE", f"{here.admin}/deployments/{old}?force=true")
+            assert gone.status == 202
+            await _resolve(here, one)
+            view = await here.until(id, "backing-off", attempts=2)
+            assert view["last_failure"]["restate_code"] == "RT0011"
+            assert old in view["last_failure"]["message"]
+            assert second.exchanges == []
+            assert (await here.operate(id, "kill")).status == 200
 
     run(test())
 

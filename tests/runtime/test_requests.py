@@ -12,7 +12,7 @@ import pytest
 import restate
 from restate.serde import BytesSerde
 
-from tests.runtime.in_process import Reply, World, code, run, world
+from tests.runtime.in_process import Reply, World, code, eventually, run, world
 
 
 class Desk:
@@ -167,8 +167,7 @@ def test_concurrent_duplicates_run_once(tmp_path: Path) -> None:
                 asyncio.ensure_future(here.post("/Desk/work", str(number), headers=headers))
                 for number in range(20)
             ]
-            while not desk.runs:
-                await asyncio.sleep(0.001)
+            await eventually(lambda: desk.runs > 0)
             again = await here.post("/Desk/work/send", "again", headers=headers)
             assert again.json()["status"] == "PreviouslyAccepted"
             desk.gate.set()

@@ -22,8 +22,11 @@ from steadfaas.wire.messages import MessageType as T
 
 CANCEL_SIGNAL: Final = 1
 # An endpoint may choose the delay before its next attempt, but not so short that the engine spins,
-# and not so long that the database cannot hold it.
-SHORTEST_DELAY_MS: Final = 10
+# and not so long that the database cannot hold it. The shortest doubles with each attempt that
+# stored nothing new, up to SHORT_DELAY_MS; it stays below what the SDKs ask for by themselves.
+SHORTEST_DELAY_MS: Final = 25
+SHORT_DELAY_MS: Final = 200
+_SHORTEST_POLICY_MS: Final = 10
 LONGEST_DELAY_MS: Final = 10 * 365 * 86_400_000
 DEFAULT_MAX_ENTRIES: Final = 10_000
 DEFAULT_MAX_JOURNAL_BYTES: Final = 256 * 1024 * 1024
@@ -61,7 +64,6 @@ class Invocation:
     __slots__ = (
         "attempt",
         "awaits",
-        "cancelled_at",
         "closed",
         "completion_retention",
         "created_at",
@@ -139,9 +141,8 @@ class Invocation:
         self.journal: list[Entry] = []
         self.journal_bytes = 0
         self.pending: dict[int, tuple[int, int]] = {}  # completion id -> (command type, wake time)
-        self.notified: set[int] = set()
-        self.signals: set[int | str] = set()
-        self.cancelled_at = -1  # journal index of the latest cancel signal
+        self.notified: dict[int, int] = {}  # completion id -> journal index
+        self.signals: dict[int | str, int] = {}  # index or name -> journal index
         self.output: bytes | None = None
         # Of the open attempt:
         self.opened_with = 0
@@ -171,7 +172,7 @@ class Invocation:
         elif frame_type == _SIGNAL:
             self._keep_signal(decode(m.SignalNotification, payload), index)
         elif frame_type != _INPUT:
-            self._keep_completion(decode(m.Completion, payload).completion_id)
+            self._keep_completion(decode(m.Completion, payload).completion_id, index)
 
     def _keep_command(self, frame_type: int, command: Any, payload: bytes) -> None:
         if frame_type == _OUTPUT:
@@ -185,13 +186,11 @@ class Invocation:
 
     def _keep_signal(self, signal: m.SignalNotification, index: int) -> None:
         name: int | str = signal.idx if signal.idx is not None else signal.signal_name or ""
-        self.signals.add(name)
-        if name == CANCEL_SIGNAL:
-            self.cancelled_at = index
+        self.signals[name] = index
 
-    def _keep_completion(self, completion: int) -> None:
+    def _keep_completion(self, completion: int, index: int) -> None:
         self.pending.pop(completion, None)
-        self.notified.add(completion)
+        self.notified[completion] = index
 
     def _append(self, frame_type: int, payload: bytes, now: int, command: Any = None) -> Append:
         index = len(self.journal)
@@ -360,11 +359,9 @@ class Invocation:
             raise ProtocolViolation(f"the suspension is larger than {LARGEST_WAIT_SET} bytes")
         awaits = _decode(m.Suspension, payload, T.SUSPENSION)
         self._check_awaits(awaits)
-        satisfied = self._satisfied(awaits)
-        if satisfied and len(self.journal) == self.opened_with:
-            raise ProtocolViolation(
-                "the handler waits for what its journal already holds, and did nothing new"
-            )
+        satisfied = self._has_come(awaits)
+        if not satisfied and not self._may_come(awaits):
+            raise ProtocolViolation("the handler waits for what its journal already showed it")
         self.closed = T.SUSPENSION
         # A suspension ends the stretch of attempts that the retry policy counts.
         self.failures = 0
@@ -396,17 +393,29 @@ class Invocation:
                 "the suspension waits only for run steps whose results were not proposed"
             )
 
-    def _satisfied(self, awaits: m.Suspension) -> bool:
-        if any(completion in self.notified for completion in awaits.waiting_completions):
-            return True
-        for signal in awaits.waiting_signals:
-            # A cancel that the attempt was shown is spent: the handler waits for the next one.
-            if signal == CANCEL_SIGNAL:
-                if self.cancelled_at >= self.opened_with:
-                    return True
-            elif signal in self.signals:
-                return True
-        return any(name in self.signals for name in awaits.waiting_named_signals)
+    def _has_come(self, awaits: m.Suspension) -> bool:
+        """Whether something that is waited for came since the attempt was sent its journal.
+
+        What the journal showed it does not count: a handler that waits for that again would wait
+        for it for ever. A cancel that was shown is spent, and the next one is waited for.
+        """
+        shown, never = self.opened_with, -1
+        return (
+            any(self.notified.get(id, never) >= shown for id in awaits.waiting_completions)
+            or any(self.signals.get(index, never) >= shown for index in awaits.waiting_signals)
+            or any(self.signals.get(name, never) >= shown for name in awaits.waiting_named_signals)
+        )
+
+    def _may_come(self, awaits: m.Suspension) -> bool:
+        """Whether something that is waited for has not come yet, other than a cancel."""
+        signals = [index for index in awaits.waiting_signals if index != CANCEL_SIGNAL]
+        if not (awaits.waiting_completions or signals or awaits.waiting_named_signals):
+            return True  # it waits to be cancelled, and says so
+        return (
+            any(id not in self.notified for id in awaits.waiting_completions)
+            or any(index not in self.signals for index in signals)
+            or any(name not in self.signals for name in awaits.waiting_named_signals)
+        )
 
     # --- an attempt fails ----------------------------------------------------------------------
 
@@ -433,13 +442,14 @@ class Invocation:
         )
         self.retry_count += 1
         if failure.retry_after is not None:
-            wait = min(max(failure.retry_after, SHORTEST_DELAY_MS), LONGEST_DELAY_MS)
+            shortest = min(SHORTEST_DELAY_MS << min(self.retry_count - 1, 8), SHORT_DELAY_MS)
+            wait = min(max(failure.retry_after, shortest), LONGEST_DELAY_MS)
         else:
             self.failures += 1
             if policy.max_attempts is not None and self.failures >= policy.max_attempts:
                 return self._give_up(failure, policy)
             wait = delay(policy, self.failures, jitter)
-            wait = min(max(wait, SHORTEST_DELAY_MS), LONGEST_DELAY_MS)
+            wait = min(max(wait, _SHORTEST_POLICY_MS), LONGEST_DELAY_MS)
         self._move(Status.BACKING_OFF)
         self.due_at = now + wait
         return [Park(self.due_at)]

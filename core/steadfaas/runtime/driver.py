@@ -51,9 +51,9 @@ class Transport(Protocol):
 
 
 class Submit(Protocol):
-    """How units of work are handed in."""
+    """How units of work are handed in; `seq` is the invocation that a unit is about."""
 
-    def __call__(self, change: Callable[[Work], object]) -> None: ...
+    def __call__(self, change: Callable[[Work], object], seq: int) -> None: ...
 
 
 class Driver:
@@ -193,7 +193,9 @@ class Driver:
     ) -> None:
         # After the closing frame there is nothing to add.
         if inv.attempt == attempt and inv.closed is None:
-            self._submit(lambda work: self._take(work, inv, attempt, frames, failure, final))
+            self._submit(
+                lambda work: self._take(work, inv, attempt, frames, failure, final), inv.seq
+            )
 
     def _take(
         self,
@@ -211,7 +213,7 @@ class Driver:
             or inv.status is not Status.RUNNING
         ):
             return  # overtaken: killed, paused, or dropped after a failed transaction
-        work.touched.add(inv.seq)
+        work.touch(inv)
         try:
             self._receive(work, inv, frames)
             if final and inv.closed is None:

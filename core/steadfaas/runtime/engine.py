@@ -94,7 +94,7 @@ class Engine:
             transport=transport,
             reader=store.reader,
             clock=clock,
-            submit=self._submit,
+            submit=lambda change, seq: self._submit(change, about=(seq,)),
             over=self._exchange_over,
             cluster_name=tuning.cluster_name,
             max_frame=tuning.max_frame_bytes,
@@ -151,8 +151,6 @@ class Engine:
             after = page[-1][0]
             seqs = [seq for seq, status in page if status in (Status.READY, Status.RUNNING)]
             if seqs:
-                # Those that were ready are counted as waiting; they are counted again as they go.
-                self._waiting -= sum(status == Status.READY for _, status in page)
                 await self._write(partial(self._recover_each, seqs=seqs))
 
     def _recover_each(self, work: Work, seqs: Iterable[int]) -> None:
@@ -237,8 +235,7 @@ class Engine:
         return await self._write(lambda work: self._cancel(work, id))
 
     def _cancel(self, work: Work, id: bytes) -> bool:
-        seq = self._unfinished(work, id)
-        inv = self.ledger.get(work, seq)
+        inv = self.ledger.get(work, self._unfinished(work, id).seq)
         assert inv is not None
         self.ledger.cancel(work, inv)
         return inv.status is Status.COMPLETED
@@ -248,7 +245,7 @@ class Engine:
         await self._write(lambda work: self._kill(work, id))
 
     def _kill(self, work: Work, id: bytes) -> None:
-        inv = self.ledger.get(work, self._unfinished(work, id))
+        inv = self.ledger.get(work, self._unfinished(work, id).seq)
         assert inv is not None
         self.ledger.kill(work, inv)
 
@@ -257,21 +254,22 @@ class Engine:
         await self._write(lambda work: self._resume(work, id))
 
     def _resume(self, work: Work, id: bytes) -> None:
-        inv = self.ledger.get(work, self._unfinished(work, id))
-        assert inv is not None
-        if inv.status in (Status.SCHEDULED, Status.PENDING):
+        found = self._unfinished(work, id)
+        if found.status in (Status.SCHEDULED, Status.PENDING):
             raise RequestError(
                 f"the invocation '{ids.format_invocation(id)}' has not started yet", status=425
             )
+        inv = self.ledger.get(work, found.seq)
+        assert inv is not None
         self.ledger.resume(work, inv)
 
-    def _unfinished(self, work: Work, id: bytes) -> int:
+    def _unfinished(self, work: Work, id: bytes) -> invocations.Outline:
         found = invocations.outline(work.tx, id)
         if found is None:
             raise NotFound(f"the invocation '{ids.format_invocation(id)}' does not exist")
         if found.status == Status.COMPLETED:
             raise Conflict(f"the invocation '{ids.format_invocation(id)}' was already completed.")
-        return found.seq
+        return found
 
     # --- units of work -------------------------------------------------------------------------
 
@@ -279,18 +277,28 @@ class Engine:
         self,
         change: Callable[[Work], object],
         failed: Callable[[BaseException], None] | None = None,
+        *,
+        about: Iterable[int] = (),
+        slot: str | None = None,
     ) -> None:
+        """Queue a unit of work. If it does not even begin, the invocations that it is `about` are
+        looked at again, and its `slot` is given back."""
         works: list[Work] = []
 
         def unit(tx: Transaction) -> None:
             work = Work(tx, self.clock.now())
             works.append(work)
             change(work)
+            work.count()
             tx.after(self._committed, work)
 
         def undone(error: BaseException) -> None:
-            for work in works:
-                self._rolled_back(work, error)
+            if works:
+                self._rolled_back(works[0], error)
+            else:
+                if slot is not None:
+                    self._slots.give_back(slot)
+                self._drop(about, error)
             if failed is not None:
                 failed(error)
 
@@ -337,17 +345,22 @@ class Engine:
     def _rolled_back(self, work: Work, error: BaseException) -> None:
         for deployment_id in work.taken:
             self._slots.give_back(deployment_id)
-        for seq in work.touched:
+        self._drop(work.touched, error)
+
+    def _drop(self, seqs: Iterable[int], error: BaseException) -> None:
+        """What is in memory of these cannot be trusted: forget it, and look again soon."""
+        dropped = frozenset(seqs)
+        for seq in dropped:
             self.ledger.lives.pop(seq, None)
             self._driver.abort(seq)
-        if work.touched and not self._closing:
+        if dropped and not self._closing:
             _log.error("a unit of work was undone: %r", error, exc_info=error)
-            again = partial(self._look_again, frozenset(work.touched))
+            again = partial(self._look_again, dropped)
             self.clock.call_at(self.clock.now() + _LOOK_AGAIN_MS, again)
 
     def _look_again(self, seqs: frozenset[int]) -> None:
         if not self._closing:
-            self._submit(lambda work: self._recover_each(work, seqs))
+            self._submit(partial(self._recover_each, seqs=seqs), about=seqs)
             self._alarm.set(self.clock.now())
 
     # --- slots, timers, retention --------------------------------------------------------------
@@ -360,7 +373,8 @@ class Engine:
         if self._closing:
             return
         for deployment_id, seq in self._slots.admit():
-            self._submit(partial(self.ledger.admit, deployment_id=deployment_id, seq=seq))
+            admit = partial(self.ledger.admit, deployment_id=deployment_id, seq=seq)
+            self._submit(admit, about=(seq,), slot=deployment_id)
 
     def _ring(self) -> None:
         self._submit(self._fire, self._fire_later)

@@ -132,7 +132,7 @@ class Ledger:
             max_journal_bytes=self._max_journal_bytes,
         )
         inv.begin_with(_INPUT, request.input)
-        work.touched.add(seq)
+        work.touch(inv, new=True)
         return inv
 
     def _enter(self, work: Work, inv: Invocation) -> None:
@@ -141,7 +141,6 @@ class Ledger:
             place = self._numbers.next(work.tx)
             if not keys.join_line(work.tx, inv.service, inv.key or "", place, inv.seq):
                 self.apply(work, inv, inv.queue())
-                work.waiting += 1
                 return
         self.apply(work, inv, inv.ready())
 
@@ -149,13 +148,14 @@ class Ledger:
 
     def get(self, work: Work, seq: int) -> Invocation | None:
         """The invocation, from memory if it runs, else from the store."""
-        work.touched.add(seq)
         inv = self.lives.get(seq)
         if inv is None:
             inv = invocations.load(work.tx, seq)
-            if inv is not None:
-                inv.max_entries = self._max_entries
-                inv.max_journal_bytes = self._max_journal_bytes
+            if inv is None:
+                return None
+            inv.max_entries = self._max_entries
+            inv.max_journal_bytes = self._max_journal_bytes
+        work.touch(inv)
         return inv
 
     # --- effects -------------------------------------------------------------------------------
@@ -207,13 +207,11 @@ class Ledger:
             self._begin(work, inv, *route)
         else:
             work.lined_up.append((route[0].id, inv.seq))
-            work.waiting += 1
             work.parked.append(inv)
 
     def admit(self, work: Work, deployment_id: str, seq: int) -> None:
         """A slot was taken for an invocation that waited. It starts, or gives the slot back."""
         work.taken.append(deployment_id)
-        work.waiting -= 1
         inv = self.get(work, seq)
         route = None
         if inv is not None and inv.status is Status.READY:
@@ -284,6 +282,8 @@ class Ledger:
                 work.expires = expires
         else:
             invocations.forget(work.tx, inv.seq)  # cancelled before it began: it never was
+        if inv.kind is Kind.WORKFLOW_RUN and not (inv.attempt and inv.completion_retention):
+            keys.clear_workflow(work.tx, inv.service, inv.key or "")  # it goes with its record
         for completion, (frame_type, wake_at) in inv.pending.items():
             if frame_type == T.SLEEP_COMPLETION:
                 schedule.disarm(work.tx, min(wake_at, END_OF_TIME), inv.seq, completion)
@@ -309,7 +309,6 @@ class Ledger:
         head = keys.head_of_line(work.tx, inv.service, key)
         heir = None if head is None else self.get(work, head)
         if heir is not None and heir.status is Status.PENDING:
-            work.waiting -= 1
             self.change(work, heir, heir.ready())
 
     # --- events from outside -------------------------------------------------------------------
@@ -327,8 +326,7 @@ class Ledger:
 
     def signal(self, work: Work, id: bytes, signal: m.SignalNotification) -> bool:
         """Deliver a signal; False if there is nobody to take it (which is no error)."""
-        found = invocations.outline(work.tx, id)
-        inv = None if found is None else self.get(work, found.seq)
+        inv = self._find(work, id)
         if inv is None or inv.status is Status.COMPLETED:
             return False
         if signal.idx == 1:
@@ -339,8 +337,6 @@ class Ledger:
 
     def cancel(self, work: Work, inv: Invocation) -> None:
         """Ask an invocation to stop."""
-        if inv.status is Status.PENDING:
-            work.waiting -= 1
         if inv.status is Status.SCHEDULED and inv.due_at is not None:
             schedule.disarm(work.tx, inv.due_at, inv.seq, 0)
         self.change(work, inv, inv.cancel(work.now))
@@ -354,19 +350,22 @@ class Ledger:
             self.change(work, inv, inv.ready())
 
     def kill(self, work: Work, inv: Invocation) -> None:
-        """End an invocation, and those that it called and waits for."""
-        if inv.status is Status.PENDING:
-            work.waiting -= 1
-        if inv.status is Status.RUNNING:
-            invocations.add_attempt(work.tx, inv, work.now, "killed")
-        children = inv.children()
-        work.aborted.append((inv.seq, inv.attempt))
-        self.change(work, inv, inv.kill())
-        for child in children:
-            found = invocations.outline(work.tx, child)
-            called = None if found is None else self.get(work, found.seq)
-            if called is not None and called.status is not Status.COMPLETED:
-                self.kill(work, called)
+        """End an invocation, and those that it called and waits for, down to the last."""
+        doomed: list[Invocation | None] = [inv]
+        while doomed:
+            victim = doomed.pop()
+            if victim is None or victim.status is Status.COMPLETED:
+                continue
+            if victim.status is Status.RUNNING:
+                invocations.add_attempt(work.tx, victim, work.now, "killed")
+            children = victim.children()
+            work.aborted.append((victim.seq, victim.attempt))
+            self.change(work, victim, victim.kill())
+            doomed += [self._find(work, child) for child in children]
+
+    def _find(self, work: Work, id: bytes) -> Invocation | None:
+        found = invocations.outline(work.tx, id)
+        return None if found is None else self.get(work, found.seq)
 
     def look(self, work: Work, seq: int) -> None:
         """A timer of the invocation itself: a scheduled start or a retry, unless overtaken."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from steadfaas.deployments.catalog import Deployment, HandlerOptions
 from steadfaas.machine.invocation import Invocation
-from steadfaas.machine.status import Kind
+from steadfaas.machine.status import Kind, Status
 from steadfaas.store.invocations import Outline
 
 if TYPE_CHECKING:
     from steadfaas.store.writer import Transaction
+
+
+_WAITING: Final = frozenset({Status.PENDING, Status.READY})
 
 
 @dataclass(slots=True)
@@ -21,7 +24,8 @@ class Work:
     tx: Transaction
     now: int
     opened: list[tuple[Invocation, Deployment]] = field(default_factory=list)
-    touched: set[int] = field(default_factory=set)
+    # Each invocation that was looked at: whether it waited for its turn before, and itself.
+    touched: dict[int, tuple[bool, Invocation]] = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)  # slots
     returned: list[str] = field(default_factory=list)  # slots that found no use
     finished: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -31,6 +35,18 @@ class Work:
     earliest: int | None = None  # the earliest timer that was armed
     expires: int | None = None  # the earliest end of a retention
     waiting: int = 0  # change of the number that wait for their turn
+
+    def touch(self, inv: Invocation, *, new: bool = False) -> None:
+        """An invocation is about to be changed; `new`: the store does not know it yet."""
+        known = self.touched.get(inv.seq)
+        before = known[0] if known is not None else not new and inv.status in _WAITING
+        self.touched[inv.seq] = (before, inv)
+
+    def count(self) -> None:
+        """Everything was changed: see how many more, or fewer, wait for their turn now."""
+        self.waiting = sum(
+            (inv.status in _WAITING) - before for before, inv in self.touched.values()
+        )
 
 
 @dataclass(frozen=True, slots=True)

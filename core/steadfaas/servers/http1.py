@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 
 MAX_HEAD: Final = 64 * 1024  # bytes of request line and headers
 _MOST_HEADERS: Final = 256
-_PIPELINED: Final = 8  # requests that may wait on one connection before it is read no further
+_PIPELINED: Final = 256  # requests that may wait on one connection for the one before them
+_HALF_CLOSED_SECONDS: Final = 10.0  # how long one that will send no more waits for its answers
 _IDLE_SECONDS: Final = 75.0  # a connection without a request
 _STALLED_SECONDS: Final = 30.0  # a request that stopped coming
 _LOOK_EVERY: Final = 5.0
@@ -136,7 +137,7 @@ class HttpProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[Request] = deque()
-        self._paused = False
+        self._half_closed = False
         self._writable: asyncio.Future[None] | None = None
         self._last = loop.time()
         self._refused = False
@@ -148,6 +149,9 @@ class HttpProtocol(asyncio.Protocol):
         self._head_size = 0
         self._body: list[bytes] = []
         self._body_size = 0
+        self._method = ""
+        self._length = self._owed = 0
+        self._keep_alive = False
         self._receiving = False
 
     # --- from the loop -------------------------------------------------------------------------
@@ -170,17 +174,38 @@ class HttpProtocol(asyncio.Protocol):
         if self._refused:
             return
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(BadRequest("this server does not change protocols"))
+            self._feed(data)
         except httptools.HttpParserCallbackError as error:
             self._refuse(_refusal(error))
         except httptools.HttpParserError:
             self._refuse(BadRequest("this is not HTTP/1.1"))
 
+    def _feed(self, data: bytes) -> None:
+        while data:
+            if self._owed:
+                part, data = data[: self._owed], data[self._owed :]
+                self._owed -= len(part)
+                self.on_body(part)
+                if not self._owed:
+                    self._complete()
+                continue
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                if self._parser.get_method() == b"CONNECT":
+                    self._refused = True  # nothing that follows is for us
+                    return
+                # An offer to change protocols may be ignored (some clients always make one): what
+                # follows is a body and HTTP/1.1 as before, only the parser does not expect that.
+                data = data[offer.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+
     def eof_received(self) -> bool:
-        self._refused = True  # nothing more can come
-        return self._task is not None  # a half-closed client still gets its answers
+        # Perhaps only half closed: then it gets its answers. Perhaps gone: `look` ends that.
+        self._refused = self._half_closed = True
+        self._last = self._loop.time()
+        return self._task is not None
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
@@ -205,9 +230,12 @@ class HttpProtocol(asyncio.Protocol):
         self._count_head(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
+        self._method = self._parser.get_method().decode("ascii")
+        self._keep_alive = self._parser.should_keep_alive()
         for name, value in self._headers:
             if name == "content-length" and value.isdigit() and len(value) < 20:
-                if int(value) > self._server.max_body:
+                self._length = int(value)
+                if self._length > self._server.max_body:
                     raise self._too_large()
             elif name == "expect" and value.lower() == "100-continue" and self._transport:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -219,26 +247,34 @@ class HttpProtocol(asyncio.Protocol):
         self._body.append(part)
 
     def on_message_complete(self) -> None:
+        if self._length and not self._body_size and self._parser.should_upgrade():
+            self._owed = self._length  # see _feed
+        else:
+            self._complete()
+
+    def _complete(self) -> None:
         try:
             target = self._target.decode()
         except UnicodeDecodeError:
             raise BadRequest("the path is not valid UTF-8") from None
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = Request(
-            self._parser.get_method().decode("ascii"),
+            self._method,
             target,
             self._headers,
             body,
-            keep_alive=self._parser.should_keep_alive(),
+            keep_alive=self._keep_alive,
         )
         self._reset()
         if self._task is None:
             self._start(request)
         else:
             self._waiting.append(request)
-            if len(self._waiting) >= _PIPELINED and self._transport is not None:
-                self._transport.pause_reading()
-                self._paused = True
+            if len(self._waiting) > _PIPELINED:
+                self._waiting.pop()
+                raise RequestError(
+                    f"more than {_PIPELINED} requests wait on one connection", status=503
+                )
 
     def _count_head(self, size: int) -> None:
         self._head_size += size
@@ -278,9 +314,6 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
         elif self._waiting:
             self._start(self._waiting.popleft())
-            if self._paused and len(self._waiting) < _PIPELINED // 2:
-                self._paused = False
-                self._transport.resume_reading()
 
     def _write(self, reply: Reply, *, keep_alive: bool, head: bool = False) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -313,9 +346,11 @@ class HttpProtocol(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """Close the connection if nothing happens on it."""
+        quiet = now - self._last
+        if self._half_closed and quiet > _HALF_CLOSED_SECONDS:
+            self.cut()
         if self._task is not None or self._transport is None:
             return
-        quiet = now - self._last
         if self._receiving and quiet > _STALLED_SECONDS:
             self._refuse(RequestError("the request stopped coming", status=408))
         elif not self._receiving and quiet > _IDLE_SECONDS:

@@ -139,12 +139,7 @@ class Ingress:
         revision, handler = catalog.handler(service, unquote(parts[-1]))
         if not handler.public:
             raise BadRequest("the invoked service is not public")
-        if length == 2:
-            return revision, handler, None, send
-        try:
-            return revision, handler, unquote(parts[1], errors="strict"), send
-        except UnicodeDecodeError:
-            raise BadRequest("the key in the path is not valid UTF-8") from None
+        return revision, handler, None if length == 2 else _decoded(parts[1]), send
 
     async def _call(self, wanted: Request, handler: Handler) -> http1.Reply:
         accepted, output = await self._engine.call(wanted)
@@ -167,7 +162,7 @@ class Ingress:
             return await self._result_of(_invocation_id(target[0]), action)
         if len(target) not in (3, 4):
             raise NotFound("not found")
-        names = [unquote(part) for part in target]
+        names = [_decoded(part) for part in target]
         service, idempotency_key = names[0], names[-1]
         key = names[1] if len(names) == 4 else None
         self._engine.catalog.handler(service, names[-2])
@@ -186,7 +181,7 @@ class Ingress:
         _only_get(request)
         if len(parts) != 3:
             raise NotFound("not found")
-        name, key, action = (unquote(part) for part in parts)
+        name, key, action = (_decoded(part) for part in parts)
         revision = self._engine.catalog.latest(name)
         if revision is None:
             self._engine.catalog.handler(name, "")
@@ -269,6 +264,14 @@ class Ingress:
         if request.method not in ("GET", "HEAD"):
             raise RequestError("health is asked for with GET", status=405)
         return _json({"services": [known.name for known in self._engine.catalog.services()]})
+
+
+def _decoded(part: str) -> str:
+    """A part of a path that names a key. Replacing bad bytes would make one key of many."""
+    try:
+        return unquote(part, errors="strict")
+    except UnicodeDecodeError:
+        raise BadRequest("the key in the path is not valid UTF-8") from None
 
 
 def _idempotency_key(request: http1.Request, kind: Kind) -> str | None:

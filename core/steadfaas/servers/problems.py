@@ -28,8 +28,6 @@ INGRESS: Final = "ingress"
 INVOCATION: Final = "invocation"
 SOURCE_HEADER: Final = "x-restate-error-source"
 ID_HEADER: Final = "x-restate-id"
-# An answer with one of these cannot have a body.
-_BODILESS: Final = frozenset({204, 205, 304})
 
 
 def admin_problem(error: SteadfaasError) -> web.Response:
@@ -45,14 +43,13 @@ def ingress_problem(
     error: SteadfaasError, *, source: str = INGRESS, invocation_id: bytes | None = None
 ) -> Reply:
     """The ingress' answer to an error. With the source INVOCATION the error's status is what the
-    handler chose: any number, in the body as it is, and as the HTTP status where HTTP allows it."""
+    handler chose: any number, in the body as it is, and as the HTTP status where it means failure."""
     code = status_of(error)
     headers = {**_retry_headers(error), SOURCE_HEADER: source}
     if invocation_id is not None:
         headers[ID_HEADER] = ids.format_invocation(invocation_id)
     body = {"code": code, "message": _message(error), "source": source}
-    # Below 200 an answer is not final; the exempted ones cannot have a body.
-    carried = 200 <= code <= 999 and code not in _BODILESS
+    carried = 400 <= code <= 599  # a failure must not look like a success, or like nothing
     headers["content-type"] = "application/json"
     return Reply(code if carried else 500, _encode(body), headers)
 

@@ -1,10 +1,21 @@
 """Test handlers with the whole engine inside the test: no server, no container, no waiting.
 
 Use the fixture `steadfaas`, or `async with Steadfaas() as steadfaas` outside pytest.
+
+Names are loaded on first use: pytest imports the plugin beside this file in every run of an
+environment that has steadfaas, and such a run must not pay for an engine that it does not use.
 """
 
-from steadfaas.testing.handles import Attempt, Attempts, Deployment, Invocation, InvocationFailed
-from steadfaas.testing.kit import NonDeterminism, Refused, Steadfaas, Stuck
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from steadfaas.testing.failures import InvocationFailed, NonDeterminism, Refused, Stuck
+    from steadfaas.testing.handles import Attempt, Attempts, Deployment, Invocation
+    from steadfaas.testing.kit import Steadfaas
+    from steadfaas.testing.stories import JournalEntry
 
 __all__ = [
     "Attempt",
@@ -12,8 +23,23 @@ __all__ = [
     "Deployment",
     "Invocation",
     "InvocationFailed",
+    "JournalEntry",
     "NonDeterminism",
     "Refused",
     "Steadfaas",
     "Stuck",
 ]
+
+_HOMES: Final = {
+    "failures": ("InvocationFailed", "NonDeterminism", "Refused", "Stuck"),
+    "handles": ("Attempt", "Attempts", "Deployment", "Invocation"),
+    "kit": ("Steadfaas",),
+    "stories": ("JournalEntry",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,62 +3,66 @@
 A handler is replayed whenever it waited for something; the SDK compares its commands with the
 journal then. That finds a difference only if there happens to be one. Here,
 
-* chance is loaded: during exchanges, the functions of `random` give their lowest and highest values
+* chance is loaded (see `chance`): an invocation's exchanges draw the lowest and the highest values
   in turn, so that a branch that hangs on them goes one way now and the other way next time;
-* the last exchange, which nothing would replay, is replayed too, with everything that was recorded.
+* the last exchange, which nothing would replay, is replayed too, with everything that was recorded;
+  several times, with other chances, if the handler drew any.
 
-Values from elsewhere (clocks, uuids, iteration order) differ by themselves from one replay to the
-next. Handlers that imported single functions (`from random import random`) keep the real ones.
+Values from elsewhere (clocks, uuids) differ by themselves from one replay to the next. What a replay
+answers is compared and dropped: the engine never sees it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import random
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from steadfaas.machine.commands import COMMANDS
 from steadfaas.machine.failure import JOURNAL_MISMATCH, describe_command
-from steadfaas.testing.asgi import AsgiApp, Exchange
+from steadfaas.testing import chance
+from steadfaas.testing.chance import Chance
+from steadfaas.testing.stories import label
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import decode, encode
 from steadfaas.wire.frame import Frame, FrameReader, encode_frame
 from steadfaas.wire.messages import MessageType as T
 
-# Those that end whatever they are given; `sample`, say, goes on until it likes what it gets.
-_REPLACED: Final = (
-    "random", "uniform", "randint", "randrange", "choice", "choices", "getrandbits", "randbytes",
-)  # fmt: skip
+_ADVICE: Final = (
+    "A handler's way must follow from its input, its state and the results of its steps. Draw random\n"
+    "numbers, read clocks and make ids inside ctx.run_typed(...), whose result is recorded, or use\n"
+    "ctx.random(), ctx.uuid() and ctx.time()."
+)
 
-# What chance gives in this exchange: True its highest, False its lowest values, None real ones.
-_loaded: ContextVar[bool | None] = ContextVar("_loaded", default=None)
+# Sends a body to the app and gives the frames of its answer; none if the app did not answer.
+Ask = Callable[[bytes, Chance], Awaitable[list[Frame]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Where a replay left the recorded way: both streams of commands, the last ones differing."""
+    """Where a replay left the recorded way: both streams of commands, up to the difference."""
 
+    target: str
     invocation: str
-    index: int
     recorded: tuple[str, ...]
     issued: tuple[str, ...]
-    message: str
+    index: int
+    explanation: str
 
     def __str__(self) -> str:
-        width = max(len("recorded"), *(len(text) for text in self.recorded), 10)
+        width = max(len(text) for text in (*self.recorded, "recorded"))
         lines = [
-            f"{self.invocation} took another way when it was replayed (command {self.index}):",
-            f"      {'recorded':<{width}}  replayed",
+            f"{self.target} ({self.invocation}) took another way when it was replayed:",
+            f"       {'recorded':<{width}}  replayed",
         ]
         for index in range(max(len(self.recorded), len(self.issued))):
             recorded = self.recorded[index] if index < len(self.recorded) else "-"
             issued = self.issued[index] if index < len(self.issued) else "-"
             mark = ">>" if index == self.index else "  "
-            lines.append(f"  {mark}{index:>2} {recorded:<{width}}  {issued}")
-        lines.append("Decide on random numbers, times and the like inside ctx.run, not outside.")
+            lines.append(f"  {mark} {index:>2} {recorded:<{width}}  {issued}")
+        if self.explanation:
+            lines.append(f"The difference: {self.explanation}")
+        lines.append(_ADVICE)
         return "\n".join(lines)
 
 
@@ -67,125 +71,126 @@ class Replayer:
 
     def __init__(self) -> None:
         self.found: dict[str, Divergence] = {}
-        self._high = False
-        self._real: dict[str, Any] = {}
+        self._reported: set[str] = set()
+        self._high: dict[str, bool] = {}
+        chance.hold()
 
-    def install(self) -> None:
-        """Take over the functions of `random`, until `remove`. Outside exchanges they are real."""
-        self._real = {name: getattr(random, name) for name in _REPLACED}
-        for name, real in self._real.items():
-            setattr(random, name, _choosing(name, real))
-
-    def remove(self) -> None:
+    def close(self) -> None:
         """Give the functions of `random` back."""
-        for name, real in self._real.items():
-            setattr(random, name, real)
-        self._real = {}
+        chance.release()
 
-    @contextlib.contextmanager
-    def odd_chances(self) -> Iterator[None]:
-        """Within this exchange, `random` gives extremes: the other ones each time."""
-        self._high = not self._high
-        token = _loaded.set(self._high)
-        try:
-            yield
-        finally:
-            _loaded.reset(token)
+    def take(self) -> list[Divergence]:
+        """What was found since the last time; each invocation is told of once."""
+        found = list(self.found.values())
+        self._reported |= self.found.keys()
+        self.found.clear()
+        return found
+
+    def next_chance(self, invocation: str) -> Chance:
+        """What an invocation's next exchange draws: the other extreme than in the one before."""
+        high = not self._high.get(invocation, False)
+        self._high[invocation] = high
+        return chance.extreme(high=high)
 
     async def check(
-        self,
-        app: AsgiApp,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        frames: list[Frame],
+        self, target: str, invocation: str, body: bytes, answer: list[Frame], ask: Ask
     ) -> None:
-        """Judge an answer: a mismatch is noted; a last exchange is replayed once more."""
-        if not frames:
+        """Judge an answer: a mismatch is noted; a last exchange is replayed."""
+        if not answer or invocation in self.found or invocation in self._reported:
             return
-        invocation = headers["x-restate-invocation-id"]
         sent = FrameReader().feed(body)
-        if frames[-1].type == T.ERROR:
-            self._note(invocation, sent, frames[-1])
-        elif frames[-1].type == T.END:
-            replayed = [*sent, *(frame for frame in frames if frame.type in COMMANDS)]
-            with self.odd_chances():
-                answer = await _replay(app, path, headers, replayed)
-            if answer and answer[-1].type == T.ERROR:
-                self._note(invocation, replayed, answer[-1])
+        if answer[-1].type == T.ERROR:
+            self._judge(target, invocation, sent[1:], answer, replayed=False)
+        elif answer[-1].type == T.END:
+            await self._replay(target, invocation, sent, answer, ask)
 
-    def _note(self, invocation: str, journal: list[Frame], frame: Frame) -> None:
-        error = decode(m.Error, frame.payload)
-        if error.code != JOURNAL_MISMATCH or invocation in self.found:
+    async def _replay(
+        self, target: str, invocation: str, sent: list[Frame], answer: list[Frame], ask: Ask
+    ) -> None:
+        journal = sent[1:] + [
+            stored for frame in answer if (stored := _as_stored(frame)) is not None
+        ]
+        body = _request(sent[0], journal)
+        first = self.next_chance(invocation)
+        self._judge(target, invocation, journal, await ask(body, first), replayed=True)
+        if first.drawn:
+            for other in chance.sweep():
+                if invocation in self.found:
+                    return
+                self._judge(target, invocation, journal, await ask(body, other), replayed=True)
+
+    def _judge(
+        self,
+        target: str,
+        invocation: str,
+        journal: list[Frame],
+        answer: list[Frame],
+        *,
+        replayed: bool,
+    ) -> None:
+        if not answer or answer[-1].type == T.END:
             return
         recorded = commands_of(journal)
-        index = error.related_command_index
-        index = len(recorded) if index is None else index
-        issued = recorded[:index]
-        if error.related_command_type is not None:
-            issued += (describe_command(error.related_command_type, error.related_command_name),)
-        self.found[invocation] = Divergence(invocation, index, recorded, issued, error.message)
+        index, issued = len(recorded) - 1, "waits for something"
+        explanation = "it waits for what it did not wait for before"
+        if answer[-1].type == T.ERROR:
+            error = decode(m.Error, answer[-1].payload)
+            if error.code != JOURNAL_MISMATCH and not replayed:
+                return  # an attempt that failed: it is retried, and there is nothing to compare
+            if error.code == JOURNAL_MISMATCH and error.related_command_index is not None:
+                index = error.related_command_index
+            if error.code == JOURNAL_MISMATCH:
+                issued = _issued(error)
+                explanation = _difference(error.message)
+            else:
+                issued, explanation = "fails", f"it fails when it is replayed: {error.message}"
+        self.found[invocation] = Divergence(
+            target, invocation, recorded, (*recorded[:index], issued), index, explanation
+        )
 
 
 def commands_of(journal: list[Frame]) -> tuple[str, ...]:
     """The commands of a journal as one reads them; the input is the first."""
-    commands = []
-    for frame in journal:
-        if frame.type == T.INPUT:
-            commands.append("Input")
-        elif (row := COMMANDS.get(frame.type)) is not None:
-            name = getattr(decode(row.message, frame.payload), "name", "")
-            commands.append(describe_command(frame.type, name))
-    return tuple(commands)
+    return tuple(
+        label(frame.type, frame.payload)
+        for frame in journal
+        if frame.type == T.INPUT or frame.type in COMMANDS
+    )
 
 
-async def _replay(
-    app: AsgiApp, path: str, headers: Mapping[str, str], journal: list[Frame]
-) -> list[Frame]:
-    """The app's answer to a whole journal: Start with the right count, and all entries."""
-    start = decode(m.Start, journal[0].payload)
-    start.known_entries = len(journal) - 1
-    entries = [encode_frame(frame.type, frame.payload) for frame in journal[1:]]
-    body = encode_frame(T.START, encode(start)) + b"".join(entries)
-    reader, frames = FrameReader(), []
-    exchange = Exchange(app, "POST", path, headers, body)
-    try:
-        if (await exchange.head()).status == 200:
-            async for part in exchange.body():
-                frames += reader.feed(part)
-    except ConnectionError:
-        pass  # not what is looked for here
-    finally:
-        await exchange.close()
-    return frames
+def _issued(error: m.Error) -> str:
+    if error.related_command_type is None:
+        return "something else"
+    return describe_command(error.related_command_type, error.related_command_name)
 
 
-class _Extreme(random.Random):
-    """Gives its lowest or its highest value, whatever it is asked for."""
-
-    high = False
-
-    def random(self) -> float:
-        return 1 - 2**-53 if self.high else 0.0
-
-    def getrandbits(self, k: int, /) -> int:
-        return (1 << k) - 1 if self.high else 0
-
-    def _randbelow(self, n: int) -> int:
-        return n - 1 if self.high else 0
+def _difference(message: str) -> str:
+    """What the SDK says of the difference: its sentence, without the general advice around it."""
+    _, found, rest = message.partition("- Difference:")
+    if not found:
+        return message
+    lines = rest.partition("Related command")[0].splitlines()
+    return "; ".join(line.strip() for line in lines if line.strip())
 
 
-class _Highest(_Extreme):
-    high = True
+def _as_stored(frame: Frame) -> Frame | None:
+    """What the engine keeps of a frame of an answer; None for one that is no entry."""
+    if frame.type in COMMANDS:
+        return frame
+    if frame.type != T.PROPOSE_RUN_COMPLETION:
+        return None
+    proposal = decode(m.ProposeRunCompletion, frame.payload)
+    completion = m.Completion(
+        completion_id=proposal.result_completion_id,
+        value=None if proposal.value is None else m.Value(content=proposal.value),
+        failure=proposal.failure,
+    )
+    return Frame(int(T.RUN_COMPLETION), encode(completion))
 
 
-_EXTREMES: Final = {False: _Extreme(), True: _Highest()}
-
-
-def _choosing(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-    def function(*args: Any, **kwargs: Any) -> Any:
-        high = _loaded.get()
-        chosen = real if high is None else getattr(_EXTREMES[high], name)
-        return chosen(*args, **kwargs)
-
-    return function
+def _request(start: Frame, journal: list[Frame]) -> bytes:
+    """A request with a whole journal: Start with the right count, and all entries."""
+    message = decode(m.Start, start.payload)
+    message.known_entries = len(journal)
+    entries = [encode_frame(frame.type, frame.payload) for frame in journal]
+    return encode_frame(T.START, encode(message)) + b"".join(entries)

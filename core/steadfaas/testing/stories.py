@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from steadfaas import ids
 from steadfaas.durations import format_duration
@@ -12,26 +12,31 @@ from steadfaas.machine.failure import FailureRecord, describe_command, type_name
 from steadfaas.machine.invocation import Invocation
 from steadfaas.machine.status import Status
 from steadfaas.runtime.engine import Engine
-from steadfaas.store import invocations
+from steadfaas.store import invocations, keys
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import decode
 from steadfaas.wire.messages import MessageType as T
+
+_LONGEST_LABEL: Final = 60
+_NEVER: Final = 200_000 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """One entry of a journal: `type` as in `Run` or `SleepCompletion`, `name` if it has one.
 
-    `message` is the decoded message of steadfaas.wire.messages.
+    `label` is the entry as reports show it (`Run charge`, `Call Stock/reserve`, `SetState total`),
+    `message` the decoded message of steadfaas.wire.messages.
     """
 
     index: int
     type: str
     name: str
+    label: str
     message: Any
 
     def __str__(self) -> str:
-        return f"{self.index:>3} {self.type}{' ' + self.name if self.name else ''}"
+        return f"{self.index:>3} {self.label}"
 
 
 def load(engine: Engine, id: bytes) -> Invocation | None:
@@ -46,43 +51,92 @@ def journal(inv: Invocation) -> list[JournalEntry]:
     """The journal, decoded."""
     entries = []
     for index, (frame_type, payload) in enumerate(inv.journal):
-        row = COMMANDS.get(frame_type)
-        kind: type[Any] = m.Completion
-        if row is not None:
-            kind = row.message
-        elif frame_type == T.INPUT:
-            kind = m.InputCommand
-        elif frame_type == T.SIGNAL:
-            kind = m.SignalNotification
-        message = decode(kind, payload)
-        entries.append(
-            JournalEntry(index, type_name(frame_type), getattr(message, "name", ""), message)
-        )
+        message = _decoded(frame_type, payload)
+        name = getattr(message, "name", "")
+        text = label(frame_type, payload)
+        entries.append(JournalEntry(index, type_name(frame_type), name, text, message))
     return entries
 
 
+def label(frame_type: int, payload: bytes) -> str:
+    """A journal entry as one reads it: its type, and what tells it from others of the type."""
+    message = _decoded(frame_type, payload)
+    what = type_name(frame_type)
+    match message:
+        case m.CallCommand() | m.OneWayCallCommand():
+            key = f"{message.key}/" if message.key else ""
+            what = f"{what} {message.service_name}/{key}{message.handler_name}"
+        case m.SetStateCommand() | m.ClearStateCommand() | m.GetEagerStateCommand():
+            what = f"{what} {_text(message.key)}"
+        case m.GetLazyStateCommand():
+            what = f"{what} {_text(message.key)}"
+        case m.GetPromiseCommand() | m.PeekPromiseCommand() | m.CompletePromiseCommand():
+            what = f"{what} {message.key}"
+        case m.OutputCommand() if message.failure is not None:
+            what = f"{what} failure {message.failure.code} {message.failure.message}"
+        case m.OutputCommand() if message.value is not None:
+            what = f"{what} {_text(message.value.content)}"
+        case m.Completion() if message.failure is not None:
+            what = f"{what} failure {message.failure.code} {message.failure.message}"
+    name = getattr(message, "name", "")
+    what = f"{what} {name}" if name else what
+    return what if len(what) <= _LONGEST_LABEL else f"{what[: _LONGEST_LABEL - 1]}…"
+
+
+def _decoded(frame_type: int, payload: bytes) -> Any:
+    row = COMMANDS.get(frame_type)
+    if row is not None:
+        return decode(row.message, payload)
+    if frame_type == T.INPUT:
+        return decode(m.InputCommand, payload)
+    if frame_type == T.SIGNAL:
+        return decode(m.SignalNotification, payload)
+    return decode(m.Completion, payload)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
 def target_of(inv: Invocation) -> str:
-    """`Service/handler` or `Service/key/handler`."""
+    """`Service/handler` or `Object/key/handler`."""
     parts = [inv.service, inv.handler] if inv.key is None else [inv.service, inv.key, inv.handler]
     return "/".join(parts)
 
 
-def situation(inv: Invocation, now: int) -> str:
+def named(inv: Invocation) -> str:
+    """Target and id."""
+    return f"{target_of(inv)} ({ids.format_invocation(inv.id)})"
+
+
+def situation(engine: Engine, inv: Invocation) -> str:
     """What an unfinished invocation is at, and what it waits for."""
-    name = f"{target_of(inv)} ({ids.format_invocation(inv.id)})"
+    now = engine.clock.now()
     match inv.status:
         case Status.SUSPENDED:
-            return f"{name} is suspended; it waits for {_awaited(inv, now)}"
+            what = f"is suspended; it waits for {_awaited(inv, now)}"
         case Status.PAUSED:
-            return f"{name} is paused after its attempts ran out: {_failed(inv.failure)}"
+            what = f"is paused after its attempts ran out: {failed(inv.failure)}"
         case Status.BACKING_OFF:
-            return f"{name} retries {_when(inv.due_at, now)}: {_failed(inv.failure)}"
+            what = f"retries {_when(inv.due_at, now)}: {failed(inv.failure)}"
         case Status.PENDING:
-            return f"{name} stands in line for key '{inv.key}'"
+            what = f"stands in line for key '{inv.key}', which {_holder(engine, inv)} holds"
         case Status.SCHEDULED:
-            return f"{name} starts {_when(inv.due_at, now)}"
+            what = f"starts {_when(inv.due_at, now)}"
+        case Status.RUNNING:
+            what = "is running: its handler has not answered"
+        case Status.READY:
+            what = "is ready; it waits for a free slot (limits of concurrency)"
         case status:
-            return f"{name} is {status.name.lower()}"
+            what = f"is {status.name.lower()}"
+    return f"{named(inv)} {what}"
+
+
+def _holder(engine: Engine, inv: Invocation) -> str:
+    reader = engine.store.reader
+    seq = keys.head_of_line(reader, inv.service, inv.key or "")
+    holder = None if seq is None else invocations.load(reader, seq)
+    return "another" if holder is None else named(holder)
 
 
 def _awaited(inv: Invocation, now: int) -> str:
@@ -101,17 +155,16 @@ def _completion(inv: Invocation, completion: int, now: int) -> str:
         if row is None:
             continue
         command: Any = decode(row.message, payload)
-        if completion not in (
-            getattr(command, "result_completion_id", 0),
-            getattr(command, "invocation_id_notification_idx", 0),
-        ):
+        told_id = getattr(command, "invocation_id_notification_idx", 0)
+        if completion not in (getattr(command, "result_completion_id", 0), told_id):
             continue
         match command:
             case m.SleepCommand():
                 return f"a sleep that ends {_when(command.wake_up_time, now)}"
             case m.CallCommand():
                 key = f"{command.key}/" if command.key else ""
-                return f"the result of {command.service_name}/{key}{command.handler_name}"
+                target = f"{command.service_name}/{key}{command.handler_name}"
+                return f"the result of {target}{_told(inv, told_id)}"
             case m.GetPromiseCommand():
                 return f"promise '{command.key}'"
             case m.AttachInvocationCommand():
@@ -121,18 +174,29 @@ def _completion(inv: Invocation, completion: int, now: int) -> str:
     return f"completion {completion}"
 
 
+def _told(inv: Invocation, completion: int) -> str:
+    """The id of a callee, as the journal tells it, in brackets."""
+    for frame_type, payload in inv.journal:
+        if frame_type == T.CALL_INVOCATION_ID:
+            told = decode(m.Completion, payload)
+            if told.completion_id == completion:
+                return f" ({told.invocation_id})"
+    return ""
+
+
 def _when(at: int | None, now: int) -> str:
     if at is None or at <= now:
         return "now"
-    if at - now > 200_000 * 86_400_000:
+    if at - now > _NEVER:
         return "never"
     return f"in {format_duration(at - now)}"
 
 
-def _failed(failure: FailureRecord | None) -> str:
+def failed(failure: FailureRecord | None) -> str:
+    """Why an attempt failed, in one line."""
     if failure is None:
         return "no failure is recorded"
-    text = f"{failure.code} {failure.message.splitlines()[0] if failure.message else ''}"
+    text = f"{failure.code} {failure.message.splitlines()[0] if failure.message else ''}".strip()
     if failure.recorded or failure.issued:
         text += (
             f" (command {failure.command_index}: recorded {failure.recorded or 'nothing'},"

@@ -1,6 +1,6 @@
 """Carries exchanges to apps in this process, with the faults that a test orders.
 
-Deployments that are apps have made-up host names under `.steadfaas.test`; any other URL is called
+Deployments that are apps have made-up addresses under `.steadfaas.test`; any other URL is called
 over HTTP, as in production. The apps' own clocks are real, so times that they put into commands
 (sleeps, delayed sends) are moved to the test's clock on their way in.
 """
@@ -8,18 +8,20 @@ over HTTP, as in production. The apps' own clocks are real, so times that they p
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import Context
 from typing import Final
 
 from yarl import URL
 
 from steadfaas.errors import AttemptFailure, ProtocolViolation
+from steadfaas.testing import chance, sdk
 from steadfaas.testing.asgi import AsgiApp, Exchange
+from steadfaas.testing.chance import Chance
 from steadfaas.testing.clock import VirtualClock
 from steadfaas.testing.faults import Fault, Faults
 from steadfaas.testing.replay import Replayer
+from steadfaas.testing.sdk import Lengths
 from steadfaas.transport.http import CLOSING, HttpTransport, Limits, Sink, status_failure
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import MalformedMessage, decode, encode
@@ -28,19 +30,24 @@ from steadfaas.wire.messages import MessageType as T
 
 DOMAIN: Final = ".steadfaas.test"
 _TIMED: Final = frozenset({int(T.SLEEP), int(T.ONE_WAY_CALL)})
+_LEAVE_SECONDS: Final = 1.0
 
 
 class InProcessTransport:
-    """The transport of the test kit."""
+    """The transport of the test kit. `attempt_of` tells the number of an invocation's attempt."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, attempt_of: Callable[[str], int]) -> None:
         self._clock = clock
+        self._attempt_of = attempt_of
         self._http = HttpTransport(connect_timeout=5.0)
-        self.apps: dict[str, AsgiApp] = {}
+        self._open: set[Exchange] = set()
+        self.apps: dict[str, AsgiApp] = {}  # by address, without a slash at the end
         self.faults = Faults()
         self.replayer: Replayer | None = None
-        self.waiting: set[int] = set()  # virtual times that exchanges wait for
-        self._exchanges: Counter[str] = Counter()
+        self.asleep = 0  # exchanges that wait for virtual time to pass
+        self.steps = 0  # grows whenever an exchange gets on
+        # Handlers see what was set when the engine started, never one another's settings.
+        self.context = Context()
 
     @property
     def http(self) -> HttpTransport:
@@ -48,28 +55,56 @@ class InProcessTransport:
         return self._http
 
     async def close(self) -> None:
-        """Close real connections."""
+        """Stop what runs, and close real connections."""
+        await self.drop()
         await self._http.close()
+
+    async def drop(self) -> None:
+        """Stop all handlers, as if the processes that run them had ended."""
+        tasks = [exchange.task for exchange in self._open]
+        for exchange in list(self._open):
+            exchange.cut()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_LEAVE_SECONDS)
 
     async def exchange(
         self, url: URL, headers: Mapping[str, str], body: bytes, limits: Limits, sink: Sink
     ) -> AttemptFailure | None:
         """One exchange; see transport.http."""
-        host = url.host or ""
+        self.steps += 1
+        address = str(url).rpartition("/invoke/")[0]
         invocation = headers["x-restate-invocation-id"]
-        self._exchanges[invocation] += 1
-        fault = self.faults.take(host, invocation, self._exchanges[invocation])
+        fault = self.faults.take(address, invocation, lambda: self._attempt_of(invocation))
         if fault is not None:
             failure = await self._before(fault, limits)
             if failure is not None:
                 return failure
-        app = self.apps.get(host)
+        app = self.apps.get(address)
         if app is None:
-            return await self._http.exchange(url, headers, body, limits, sink)
+            failure = await self._http.exchange(url, headers, body, limits, sink)
+        else:
+            call = _Call(app, url, headers, limits)
+            failure = await self._answer(call, body, sink, fault)
+        self.steps += 1
+        return failure
+
+    async def ask(
+        self,
+        app: AsgiApp,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+    ) -> tuple[int, dict[str, str], bytes]:
+        """One request to an app that is no exchange. Raises ConnectionError."""
+        exchange = Exchange(app, method, path, headers, body, self.context)
+        self._open.add(exchange)
         try:
-            return await self._call(app, url, headers, body, limits, sink, fault)
-        except ConnectionError as error:
-            return AttemptFailure("RT0010", str(error))
+            head = await exchange.head()
+            return head.status, head.headers, b"".join([part async for part in exchange.body()])
+        finally:
+            self._open.discard(exchange)
+            await exchange.close()
 
     async def _before(self, fault: Fault, limits: Limits) -> AttemptFailure | None:
         if fault.status is not None:
@@ -85,34 +120,37 @@ class InProcessTransport:
 
     async def _sleep(self, milliseconds: int) -> None:
         """Wait until the test's clock has moved on."""
-        at = self._clock.now() + milliseconds
+        asleep = True
+
+        def wake() -> None:
+            nonlocal asleep
+            if asleep:
+                asleep = False
+                self.asleep -= 1  # at once: from this moment on, the exchange is at work
+            over.set()
+
         over = asyncio.Event()
-        call = self._clock.call_at(at, over.set)
-        self.waiting.add(at)
+        self.asleep += 1
+        call = self._clock.call_at(self._clock.now() + milliseconds, wake)
         try:
             await over.wait()
         finally:
             call.cancel()
-            self.waiting.discard(at)
+            wake()
 
-    async def _call(
-        self,
-        app: AsgiApp,
-        url: URL,
-        headers: Mapping[str, str],
-        body: bytes,
-        limits: Limits,
-        sink: Sink,
-        fault: Fault | None,
+    async def _answer(
+        self, call: _Call, body: bytes, sink: Sink, fault: Fault | None
     ) -> AttemptFailure | None:
         replayer = self.replayer
-        if replayer is None:
-            failure, frames = await self._ask(app, url, headers, body, limits)
-        else:
-            with replayer.odd_chances():
-                failure, frames = await self._ask(app, url, headers, body, limits)
-            if failure is None:
-                await replayer.check(app, url.path, headers, body, frames)
+        invocation = call.headers["x-restate-invocation-id"]
+        drawn = None if replayer is None else replayer.next_chance(invocation)
+        failure, frames = await self._read(call, body, drawn)
+        if replayer is not None and failure is None:
+
+            async def ask(replay: bytes, drawn: Chance) -> list[Frame]:
+                return (await self._read(call, replay, drawn))[1]
+
+            await replayer.check(call.target, invocation, body, frames, ask)
         cut = None if fault is None else fault.cut_after
         if cut is not None and cut < len(frames):
             frames = frames[:cut]
@@ -121,46 +159,73 @@ class InProcessTransport:
             sink(frames)
         return failure
 
-    async def _ask(
-        self, app: AsgiApp, url: URL, headers: Mapping[str, str], body: bytes, limits: Limits
+    async def _read(
+        self, call: _Call, body: bytes, drawn: Chance | None
     ) -> tuple[AttemptFailure | None, list[Frame]]:
         """Call the app and read its answer to the end."""
         frames: list[Frame] = []
-        reader = FrameReader(limits.max_frame)
-        exchange = Exchange(app, "POST", url.path, headers, body)
+        reader = FrameReader(call.limits.max_frame)
+        lengths = Lengths(self._clock.now)
+        context = self.context.copy()
+        context.run(sdk.CURRENT.set, lengths)
+        context.run(chance.CURRENT.set, drawn)
+        exchange = Exchange(call.app, "POST", call.path, call.headers, body, context)
+        self._open.add(exchange)
         try:
             head = await exchange.head()
             if head.status != 200:
                 text = b"".join([part async for part in exchange.body()])
                 return status_failure(head.status, text[:500].decode("utf-8", "replace")), []
-            if head.headers.get("content-type") != headers["content-type"]:
+            if head.headers.get("content-type") != call.headers["content-type"]:
                 got = head.headers.get("content-type")
                 return ProtocolViolation(f"the app answered with content type {got!r}"), []
             async for part in exchange.body():
-                frames += [self._in_our_time(frame) for frame in reader.feed(part)]
+                self.steps += 1
+                frames += [self._in_our_time(frame, lengths) for frame in reader.feed(part)]
                 if reader.oversize is not None:
                     return AttemptFailure("RT0003", "the app sent too large a message"), frames
                 if frames and frames[-1].type in CLOSING:
                     break
         except ConnectionError as error:
             return AttemptFailure("RT0010", str(error)), frames
+        except asyncio.CancelledError:
+            exchange.cut()
+            raise
         finally:
             await exchange.close()
+            self._open.discard(exchange)
         return None, frames
 
-    def _in_our_time(self, frame: Frame) -> Frame:
+    def _in_our_time(self, frame: Frame, lengths: Lengths) -> Frame:
         """Move a time that the app took from the machine's clock to the test's clock."""
         if frame.type not in _TIMED:
             return frame
-        ahead = self._clock.now() - time.time_ns() // 1_000_000
         try:
             if frame.type == T.SLEEP:
                 sleep = decode(m.SleepCommand, frame.payload)
-                sleep.wake_up_time = max(sleep.wake_up_time + ahead, 0)
+                sleep.wake_up_time = self._at(lengths.take(sleep.wake_up_time))
                 return frame._replace(payload=encode(sleep))
             send = decode(m.OneWayCallCommand, frame.payload)
             if send.invoke_time:
-                send.invoke_time = max(send.invoke_time + ahead, 1)
+                send.invoke_time = self._at(lengths.take(send.invoke_time))
             return frame._replace(payload=encode(send))
         except (MalformedMessage, ValueError):
             return frame  # the engine says what is wrong with it
+
+    def _at(self, length: int) -> int:
+        return max(self._clock.now() + length, 1)
+
+
+class _Call:
+    """What stays the same over the requests of one exchange and its replays."""
+
+    __slots__ = ("app", "headers", "limits", "path", "target")
+
+    def __init__(
+        self, app: AsgiApp, url: URL, headers: Mapping[str, str], limits: Limits
+    ) -> None:
+        self.app = app
+        self.path = url.path
+        self.headers = headers
+        self.limits = limits
+        self.target = url.path.rpartition("/invoke/")[2]

@@ -31,6 +31,10 @@ _MOST_STALE: Final = 3
 # How long an answer may go on behind its useful part before its connection is dropped (seconds).
 _LINGER: Final = 1.0
 _READ_BUFFER: Final = 64 * 1024
+# Interim answers (100 Continue and its like) before the answer. One or two are usual.
+_MOST_INTERIM: Final = 100
+# An answer that is final although its number is below 200.
+_SWITCHED: Final = 101
 _MOST_ORIGINS: Final = 1024
 
 
@@ -148,12 +152,13 @@ class Connections:
         if len(body) >= _READ_BUFFER:
             transport.write(body)
         try:
-            message, content = await protocol.read()
-            while 100 <= message.code < 200:
+            for _ in range(_MOST_INTERIM):
                 message, content = await protocol.read()
+                if not 100 <= message.code < 200 or message.code == _SWITCHED:
+                    return Answer(connection, message, content)
         except HttpProcessingError as error:
             raise aiohttp.ClientPayloadError(error.message) from error
-        return Answer(connection, message, content)
+        raise aiohttp.ClientPayloadError(f"more than {_MOST_INTERIM} interim answers (1xx)")
 
     def _origin(self, url: URL) -> aiohttp.ClientRequest:
         """What the pool needs to know of the other side. It never becomes a request."""
