@@ -66,6 +66,9 @@ DIFFERENCES: dict[str, Difference] = {
     "idempotency: empty": Difference(
         "an empty key protects nothing, and is most likely a mistake", status=400
     ),
+    "failure: 200 is no failure": Difference(
+        "a failure must not look like a success to those who only look at the status", status=500
+    ),
     "lookup: malformed body": Difference(
         "bad input is a 400 with a sentence, not a 500 with a stack trace", status=400
     ),

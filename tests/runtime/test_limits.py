@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import restate
@@ -272,6 +273,33 @@ def test_work_in_flight_when_the_disk_fills_up_goes_on_when_there_is_room(tmp_pa
             reply = await call
             assert (reply.status, reply.json()) == (200, 100_000)
             assert slow.runs == 2
+            await here.idle()
+
+    run(test())
+
+
+@pytest.mark.xfail(
+    reason="a task that is cancelled before its first step never comes to its `finally`: the slot"
+    " and the entry of the exchange stay"
+)
+def test_an_attempt_that_is_dropped_before_it_begins_gives_its_slot_back(tmp_path: Path) -> None:
+    """A kill, or a refused transaction, may come with the very next group of units."""
+
+    async def test() -> None:
+        slow = Slow()
+        slow.gate.set()
+        async with code(slow.service) as endpoint, world(tmp_path, endpoint) as here:
+            driver = here.engine._driver
+            begin = driver.open
+
+            def open_and_drop(inv: Any, deployment: Any) -> None:
+                begin(inv, deployment)
+                driver.abort(inv.seq, inv.attempt)
+
+            driver.open = open_and_drop  # type: ignore[method-assign]
+            id = await here.send("/Slow/work", 1)
+            driver.open = begin  # type: ignore[method-assign]
+            assert (await here.operate(id, "kill")).status == 200
             await here.idle()
 
     run(test())
