@@ -640,8 +640,6 @@ def spins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     return run(test())
 
 
-
-
 @pytest.mark.parametrize(
     "name",
     [

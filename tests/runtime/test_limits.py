@@ -278,10 +278,6 @@ def test_work_in_flight_when_the_disk_fills_up_goes_on_when_there_is_room(tmp_pa
     run(test())
 
 
-@pytest.mark.xfail(
-    reason="a task that is cancelled before its first step never comes to its `finally`: the slot"
-    " and the entry of the exchange stay"
-)
 def test_an_attempt_that_is_dropped_before_it_begins_gives_its_slot_back(tmp_path: Path) -> None:
     """A kill, or a refused transaction, may come with the very next group of units."""
 

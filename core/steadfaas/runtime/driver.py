@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, Protocol, cast
 from urllib.parse import quote
 
@@ -87,6 +88,14 @@ class Driver:
         attempt = inv.attempt
         task = asyncio.get_running_loop().create_task(self._run(inv, attempt, deployment))
         self._tasks[inv.seq] = (attempt, task)
+        # Not within the task: one that is cancelled before its first step never runs at all.
+        task.add_done_callback(partial(self._ended, inv.seq, attempt, deployment.id))
+
+    def _ended(self, seq: int, attempt: int, deployment_id: str, _: asyncio.Task[None]) -> None:
+        found = self._tasks.get(seq)
+        if found is not None and found[0] == attempt:
+            del self._tasks[seq]
+        self._over(deployment_id)
 
     def abort(self, seq: int, attempt: int | None = None) -> None:
         """Drop the connection of an attempt (of any, without a number)."""
@@ -116,7 +125,6 @@ class Driver:
             await asyncio.wait(tasks, timeout=1)
 
     async def _run(self, inv: Invocation, attempt: int, deployment: Deployment) -> None:
-        seq = inv.seq
         try:
             failure = await self._exchange(inv, attempt, deployment)
             self._hand_in(inv, attempt, [], failure, final=True)
@@ -126,11 +134,6 @@ class Driver:
             _log.exception("an exchange failed unexpectedly")
             failure = AttemptFailure("RT0006", f"internal error: {error!r}")
             self._hand_in(inv, attempt, [], failure, final=True)
-        finally:
-            found = self._tasks.get(seq)
-            if found is not None and found[0] == attempt:
-                del self._tasks[seq]
-            self._over(deployment.id)
 
     async def _exchange(
         self, inv: Invocation, attempt: int, deployment: Deployment

@@ -43,6 +43,8 @@ _RECOVERED_AT_ONCE: Final = 200
 _SWEEP_MS: Final = 1000
 # After a failed transaction (a full disk, say) the work is looked at again after this time (ms).
 _LOOK_AGAIN_MS: Final = 1000
+# A timer that cannot be fired is put off by this time (ms).
+_PUT_OFF_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Engine:
         )
         self._alarm = Alarm(clock, self._ring)
         self._sweeper = Alarm(clock, self._sweep)
+        self._timers_at_once = _TIMERS_AT_ONCE
         self._waiting = 0
         self._closing = False
 
@@ -377,19 +380,40 @@ class Engine:
             self._submit(admit, about=(seq,), slot=deployment_id)
 
     def _ring(self) -> None:
-        self._submit(self._fire, self._fire_later)
+        self._submit(partial(self._fire, self._timers_at_once), self._fire_failed)
 
-    def _fire(self, work: Work) -> None:
-        due = schedule.due(work.tx, work.now, _TIMERS_AT_ONCE)
+    def _fire(self, most: int, work: Work) -> None:
+        due = schedule.due(work.tx, work.now, most)
         for timer in due:
             schedule.disarm(work.tx, *timer)
             if timer.completion:
                 self.ledger.wake(work, timer.seq, timer.completion)
             else:
                 self.ledger.look(work, timer.seq)
-        next_at = work.now if len(due) == _TIMERS_AT_ONCE else schedule.next_due(work.tx)
+        next_at = work.now if len(due) == most else schedule.next_due(work.tx)
         if next_at is not None:
             work.earliest = min(next_at, work.earliest or next_at)
+        work.tx.after(self._fired)
+
+    def _fired(self) -> None:
+        self._timers_at_once = _TIMERS_AT_ONCE
+
+    def _fire_failed(self, error: BaseException) -> None:
+        """Try them one by one; a single one that cannot be fired must not hold up the others."""
+        if self._closing:
+            return
+        if self._timers_at_once == 1:
+            self._submit(self._put_off, self._fire_later)
+        else:
+            self._timers_at_once = 1
+            self._fire_later(error)
+
+    def _put_off(self, work: Work) -> None:
+        for timer in schedule.due(work.tx, work.now, 1):
+            _log.error("the timer of invocation %d cannot be fired; it is put off", timer.seq)
+            schedule.disarm(work.tx, *timer)
+            schedule.arm(work.tx, work.now + _PUT_OFF_MS, timer.seq, timer.completion)
+        work.earliest = work.now
 
     def _fire_later(self, error: BaseException) -> None:
         if not self._closing:

@@ -194,6 +194,11 @@ class Ledger:
         if work.earliest is None or at < work.earliest:
             work.earliest = at
 
+    def _disarm(self, work: Work, inv: Invocation) -> None:
+        """Its scheduled start or next retry will not happen."""
+        if inv.due_at is not None:
+            schedule.disarm(work.tx, inv.due_at, inv.seq, 0)
+
     # --- attempts ------------------------------------------------------------------------------
 
     def _open(self, work: Work, inv: Invocation) -> None:
@@ -337,16 +342,15 @@ class Ledger:
 
     def cancel(self, work: Work, inv: Invocation) -> None:
         """Ask an invocation to stop."""
-        if inv.status is Status.SCHEDULED and inv.due_at is not None:
-            schedule.disarm(work.tx, inv.due_at, inv.seq, 0)
+        if inv.status is Status.SCHEDULED:
+            self._disarm(work, inv)
         self.change(work, inv, inv.cancel(work.now))
 
     def resume(self, work: Work, inv: Invocation) -> None:
         """Try again now: cuts a back-off short, ends a pause."""
-        if inv.status is Status.BACKING_OFF and inv.due_at is not None:
-            schedule.disarm(work.tx, inv.due_at, inv.seq, 0)
         if inv.status in (Status.BACKING_OFF, Status.PAUSED, Status.SUSPENDED):
             inv.failures = 0
+            self._disarm(work, inv)
             self.change(work, inv, inv.ready())
 
     def kill(self, work: Work, inv: Invocation) -> None:
@@ -359,6 +363,7 @@ class Ledger:
             if victim.status is Status.RUNNING:
                 invocations.add_attempt(work.tx, victim, work.now, "killed")
             children = victim.children()
+            self._disarm(work, victim)
             work.aborted.append((victim.seq, victim.attempt))
             self.change(work, victim, victim.kill())
             doomed += [self._find(work, child) for child in children]

@@ -237,8 +237,10 @@ class HttpProtocol(asyncio.Protocol):
                 self._length = int(value)
                 if self._length > self._server.max_body:
                     raise self._too_large()
-            elif name == "expect" and value.lower() == "100-continue" and self._transport:
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            elif name == "expect" and value.lower() == "100-continue":
+                # Not before the answers that are due first; the client sends by itself then.
+                if self._transport is not None and self._task is None:
+                    self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
         self._body_size += len(part)

@@ -38,7 +38,10 @@ class Store:
         migrate(self._connection)
         self.reader = _connect(path, durability, cache_kib=2048)
         self.reader.execute("PRAGMA query_only = 1")
-        self.writer = Writer(self._connection, on_commit=self._committed)
+        # Commits that wait for no disk are not worth a thread, and stay the same in every run.
+        self.writer = Writer(
+            self._connection, on_commit=self._committed, threaded=durability != "none"
+        )
         self._checkpointer = ThreadPoolExecutor(1, "steadfaas-checkpoint")
         self._durability = durability
         self._commits = 0

@@ -54,9 +54,16 @@ class Writer:
     """Collects units, runs them in groups, commits, and reports. Belongs to one event loop."""
 
     def __init__(
-        self, connection: sqlite3.Connection, *, on_commit: Callable[[], None] | None = None
+        self,
+        connection: sqlite3.Connection,
+        *,
+        on_commit: Callable[[], None] | None = None,
+        threaded: bool = True,
     ) -> None:
+        """Without `threaded`, commits never leave the event loop's thread, however slow."""
         self._connection = connection
+        self._threaded = threaded
+        self._closed = False
         self._execute = connection.execute
         self._queue: list[tuple[Unit, Failed]] = []
         self._busy = False  # a flush is scheduled, or a commit is under way
@@ -98,10 +105,13 @@ class Writer:
 
     def close(self) -> None:
         """Stop. Units that were not flushed are dropped: nobody was told of them."""
+        self._closed = True
         self._queue.clear()
         self._thread.shutdown(wait=True)
 
     def _flush(self) -> None:
+        if self._closed:
+            return
         batch = self._queue[:MAX_UNITS]
         del self._queue[:MAX_UNITS]
         tx = Transaction(self._connection)
@@ -122,7 +132,7 @@ class Writer:
                 self._queue[:0] = batch[ran:]
                 self._give_up(group, fault)
                 return
-        if self._commit_seconds < _WORTH_A_THREAD:
+        if not self._threaded or self._commit_seconds < _WORTH_A_THREAD:
             self._finish(tx, group, *self._commit())
         else:
             loop = asyncio.get_running_loop()

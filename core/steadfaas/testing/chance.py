@@ -5,9 +5,9 @@ So an exchange draws from a script: its first draws lie where the script puts th
 lowest and the highest possible value. Later draws are honest, so that code which draws until it
 likes what it gets comes to an end.
 
-All functions of the module `random` are loaded, also where they were imported by name, and whatever
-they derive from a draw (`choice`, `shuffle`, `gauss`, …). Generators of one's own (`random.Random()`,
-numpy) are not.
+All functions of the module `random` are loaded, also where they were imported by name, and
+whatever they derive from a draw (`choice`, `shuffle`, `gauss`, …). Generators of one's own
+(`random.Random()`, numpy) are not.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def hold() -> None:
         return
     # The module's functions are methods of one hidden generator. Where those that it is built on
     # are replaced, all others follow, by whatever name they were imported.
-    generator: Any = random._inst  # type: ignore[attr-defined]
+    generator: Any = random._inst
     real = {name: getattr(generator, name) for name in ("random", "getrandbits", "_randbelow")}
     replaced = {
         real["random"]: _loaded(real["random"], Chance.random),

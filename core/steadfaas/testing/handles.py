@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from steadfaas import ids
-from steadfaas.durations import format_duration, parse_duration
+from steadfaas.durations import format_duration
+from steadfaas.errors import RequestError
 from steadfaas.machine.failure import FailureRecord
 from steadfaas.machine.status import Status
 from steadfaas.store import invocations
 from steadfaas.testing import stories
+from steadfaas.testing.failures import InvocationFailed, Refused
+from steadfaas.testing.spans import Duration, milliseconds
 from steadfaas.testing.stories import JournalEntry
 
 if TYPE_CHECKING:
-    from steadfaas.testing.kit import Steadfaas
+    from steadfaas.testing.host import Host
 
-
-class InvocationFailed(AssertionError):
-    """An invocation ended with a failure: `code` and `message` are what its caller gets."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
+# Of many attempts, a timeline shows so many from the beginning and from the end.
+_ENDS_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +34,9 @@ class Deployment:
     uri: str = field(compare=False)
 
     @property
-    def host(self) -> str:
-        """The host of its address, without the port."""
-        return self.uri.partition("://")[2].partition("/")[0].partition(":")[0]
+    def address(self) -> str:
+        """Its URI without a slash at the end."""
+        return self.uri.rstrip("/")
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.id}>"
@@ -94,8 +91,8 @@ class Attempts(Sequence[Attempt]):
 class Invocation:
     """A request that was sent. Its properties show it as it is now."""
 
-    def __init__(self, kit: Steadfaas, id: bytes, target: str) -> None:
-        self._kit = kit
+    def __init__(self, host: Host, id: bytes, target: str) -> None:
+        self._host = host
         self.id = id
         self.target = target
 
@@ -104,13 +101,13 @@ class Invocation:
         """`inv_1…`."""
         return ids.format_invocation(self.id)
 
-    async def result(self, within: str = "365 days") -> Any:
+    async def result(self, within: Duration = "365 days") -> Any:
         """The result, from JSON (bytes if it is none); virtual time moves as far as needed.
 
         Raises InvocationFailed if it ended with a failure, Stuck if it cannot end (within
         that time), NonDeterminism if always-replay found that it takes different ways.
         """
-        output = await self._kit.outcome(self, parse_duration(within))
+        output = await self._host.outcome(self.id, repr(self), milliseconds(within))
         if output.failure is not None:
             raise InvocationFailed(output.failure.code, output.failure.message)
         content = b"" if output.value is None else output.value.content
@@ -122,19 +119,28 @@ class Invocation:
             return content
 
     async def cancel(self) -> None:
-        """Ask it to stop."""
-        await (await self._kit.engine()).cancel(self.id)
-        await self._kit.settle()
+        """Ask it to stop; the handler decides how. Raises Refused if it has ended."""
+        await self._operate((await self._host.engine()).cancel(self.id))
 
     async def kill(self) -> None:
-        """End it."""
-        await (await self._kit.engine()).kill(self.id)
-        await self._kit.settle()
+        """End it, and those it called and waits for. Raises Refused if it has ended."""
+        await self._operate((await self._host.engine()).kill(self.id))
+
+    async def resume(self) -> None:
+        """Try it again now: ends a pause, cuts a back-off short. Raises Refused."""
+        await self._operate((await self._host.engine()).resume(self.id))
+
+    async def _operate(self, action: Coroutine[Any, Any, object]) -> None:
+        try:
+            await self._host.asked(action)
+        except RequestError as error:
+            raise Refused(error.status, error.message) from None
+        await self._host.settle()
 
     @property
     def status(self) -> str:
         """As in the admin API: `suspended`, `backing-off`, `completed`, …; `unknown` if gone."""
-        found = self._kit.running.outline(self.id)
+        found = self._host.running.outline(self.id)
         if found is None:
             return "unknown"
         return Status(found.status).name.lower().replace("_", "-")
@@ -142,14 +148,14 @@ class Invocation:
     @property
     def attempts(self) -> Attempts:
         """All attempts, the running one included."""
-        reader = self._kit.running.store.reader
+        reader = self._host.running.store.reader
         found = invocations.describe(reader, self.id)
         if found is None:
             return Attempts([])
         attempts = [
             Attempt(
                 ended.number,
-                self._kit.deployment_of(ended.deployment),
+                self._host.deployment_of(ended.deployment),
                 ended.started_at,
                 ended.ended_at,
                 ended.outcome,
@@ -157,39 +163,46 @@ class Invocation:
             for ended in invocations.attempts(reader, found)
         ]
         if found.status == Status.RUNNING:
-            deployment = self._kit.deployment_of(found.deployment)
+            deployment = self._host.deployment_of(found.deployment)
             attempts.append(Attempt(found.attempt, deployment, found.started_at, None, "running"))
         return Attempts(attempts)
 
     @property
     def journal(self) -> list[JournalEntry]:
         """The journal as it is stored; empty if it is not kept."""
-        inv = stories.load(self._kit.running, self.id)
+        inv = stories.load(self._host.running, self.id)
         return [] if inv is None else stories.journal(inv)
 
     @property
     def last_failure(self) -> FailureRecord | None:
         """Why the latest failed attempt failed; None if none did since it last got on."""
-        inv = stories.load(self._kit.running, self.id)
+        inv = stories.load(self._host.running, self.id)
         return None if inv is None else inv.failure
 
     def timeline(self) -> str:
         """What happened, for people: attempts, journal, and what it waits for."""
         lines = [f"{self.target} {self.text_id}: {self.status}"]
-        inv = stories.load(self._kit.running, self.id)
+        engine = self._host.running
+        inv = stories.load(engine, self.id)
         if inv is None:
             return lines[0]
-        start = inv.created_at
-        for attempt in self.attempts:
-            since = format_duration(max(attempt.started_at - start, 0))
-            lines.append(
-                f"  +{since:<10} attempt {attempt.number} on {attempt.deployment.name}:"
-                f" {attempt.outcome}"
-            )
+        told = [_told(attempt, inv.created_at) for attempt in self.attempts]
+        if len(told) > 2 * _ENDS_SHOWN + 1:
+            left_out = f"  … {len(told) - 2 * _ENDS_SHOWN} more attempts"
+            told = [*told[:_ENDS_SHOWN], left_out, *told[-_ENDS_SHOWN:]]
+        lines += told
         lines += [f"    {entry}" for entry in stories.journal(inv)]
         if inv.status is not Status.COMPLETED:
-            lines.append(f"  {stories.situation(inv, self._kit.now())}")
+            lines.append(f"  {stories.situation(engine, inv)}")
+        elif inv.failure is not None:
+            lines.append(f"  its last failure: {stories.failed(inv.failure)}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"{self.target} ({self.text_id})"
+
+
+def _told(attempt: Attempt, start: int) -> str:
+    since = format_duration(max(attempt.started_at - start, 0))
+    where = attempt.deployment.name
+    return f"  +{since:<10} attempt {attempt.number} on {where}: {attempt.outcome}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from steadfaas.testing.kit import Steadfaas
 
 _KIT = pytest.StashKey["Steadfaas"]()
+_SECTION = "steadfaas timeline"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,15 +36,24 @@ def steadfaas(request: pytest.FixtureRequest) -> Iterator[Steadfaas]:
     """A durable invocation engine for this test, on a clock that only the test moves."""
     from steadfaas.testing.kit import Steadfaas
 
-    marker = request.node.get_closest_marker("steadfaas")
-    settings = {} if marker is None else dict(marker.kwargs)
-    kit = Steadfaas(**{"seed": request.node.nodeid, **settings})
+    settings: dict[str, object] = {"seed": request.node.nodeid}
+    for marker in reversed(list(request.node.iter_markers("steadfaas"))):
+        settings.update(marker.kwargs)  # the nearest one is the last
+    kit = Steadfaas(**settings)  # type: ignore[arg-type]
     request.node.stash[_KIT] = kit
     try:
         yield kit
-        kit.check_replays()
     finally:
         kit.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """A test that passed, but whose handlers are not deterministic, fails."""
+    yield
+    kit = item.stash.get(_KIT, None)
+    if kit is not None:
+        kit.check_replays()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -56,5 +66,5 @@ def pytest_runtest_makereport(
     if kit is not None and report.when == "call" and report.failed:
         story = kit.report()
         if story:
-            report.sections.append(("steadfaas timeline", story))
+            report.sections.append((_SECTION, story))
     return report

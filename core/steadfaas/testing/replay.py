@@ -8,8 +8,8 @@ journal then. That finds a difference only if there happens to be one. Here,
 * the last exchange, which nothing would replay, is replayed too, with everything that was recorded;
   several times, with other chances, if the handler drew any.
 
-Values from elsewhere (clocks, uuids) differ by themselves from one replay to the next. What a replay
-answers is compared and dropped: the engine never sees it.
+Values from elsewhere (clocks, uuids) differ by themselves from one replay to the next. What a
+replay answers is compared and dropped: the engine never sees it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from steadfaas.wire.frame import Frame, FrameReader, encode_frame
 from steadfaas.wire.messages import MessageType as T
 
 _ADVICE: Final = (
-    "A handler's way must follow from its input, its state and the results of its steps. Draw random\n"
-    "numbers, read clocks and make ids inside ctx.run_typed(...), whose result is recorded, or use\n"
-    "ctx.random(), ctx.uuid() and ctx.time()."
+    "A handler's way must follow from its input, its state and the results of its steps. Draw\n"
+    "random numbers, read clocks and make ids inside ctx.run_typed(...), whose result is recorded,\n"
+    "or use ctx.random(), ctx.uuid() and ctx.time()."
 )
 
 # Sends a body to the app and gives the frames of its answer; none if the app did not answer.

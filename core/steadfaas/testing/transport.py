@@ -221,9 +221,7 @@ class _Call:
 
     __slots__ = ("app", "headers", "limits", "path", "target")
 
-    def __init__(
-        self, app: AsgiApp, url: URL, headers: Mapping[str, str], limits: Limits
-    ) -> None:
+    def __init__(self, app: AsgiApp, url: URL, headers: Mapping[str, str], limits: Limits) -> None:
         self.app = app
         self.path = url.path
         self.headers = headers
