@@ -12,7 +12,8 @@ from steadfaas.testing.asgi import AsgiApp
 
 def app(*services: Any) -> AsgiApp:
     """The app of these services."""
-    return restate.app(list(services))
+    made: AsgiApp = restate.app(list(services))
+    return made
 
 
 def checkout(version: str, ran: list[str] | None = None) -> AsgiApp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,15 @@ from tests.kit.shop import app, checkout, waiting
 pytestmark = pytest.mark.asyncio
 
 JSON = {"content-type": "application/json"}
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    """Let others get on, until this is seen."""
+    for _ in range(1000):
+        if seen():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("never seen")
 
 
 def bank(ran: list[str]) -> AsgiApp:
@@ -103,8 +113,7 @@ async def test_while_it_stands_in_line(steadfaas: Steadfaas) -> None:
 async def test_while_a_request_waits_for_its_answer(steadfaas: Steadfaas) -> None:
     await steadfaas.deploy(checkout("v1"))
     asked = asyncio.create_task(steadfaas.request("POST", "Checkout/place", b"{}", JSON))
-    while not steadfaas.unfinished():
-        await asyncio.sleep(0)
+    await until(lambda: bool(steadfaas.unfinished()))
     await steadfaas.crash()
     with pytest.raises(ConnectionResetError, match="crashed before it answered"):
         await asked
@@ -115,8 +124,7 @@ async def test_while_a_request_waits_for_its_answer(steadfaas: Steadfaas) -> Non
 async def test_while_another_waits_for_a_result(steadfaas: Steadfaas) -> None:
     await steadfaas.deploy(checkout("v1"))
     result = asyncio.create_task(steadfaas.call("Checkout/place", {}))
-    while not steadfaas.sent:
-        await asyncio.sleep(0)
+    await until(lambda: bool(steadfaas.sent))
     for _ in range(5):
         await steadfaas.crash()
         await asyncio.sleep(0)

@@ -8,7 +8,7 @@ import pytest
 import restate
 
 from steadfaas.errors import Conflict
-from steadfaas.testing import Refused, Steadfaas
+from steadfaas.testing import InvocationFailed, Refused, Steadfaas
 from steadfaas.testing.asgi import AsgiApp
 from tests.kit.shop import app, checkout, waiting
 
@@ -133,8 +133,10 @@ async def test_operators(steadfaas: Steadfaas) -> None:
     killed = await steadfaas.send("Long/wait")
     await steadfaas.settle()
     await killed.kill()
-    assert killed.attempts.outcomes == ["suspended", "completed"] or killed.status == "completed"
-    with pytest.raises(Refused, match="409: .*already completed"):
+    assert killed.status == "completed"
+    with pytest.raises(InvocationFailed, match="409: killed"):
+        await killed.result()
+    with pytest.raises(Refused, match=r"409: .*already completed"):
         await killed.kill()
 
 

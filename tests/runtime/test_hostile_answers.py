@@ -50,6 +50,9 @@ from tests.runtime.hostile_world import (
     running,
 )
 
+# Over real sockets, in real time.
+pytestmark = pytest.mark.e2e
+
 MAX32, MAX64 = 2**32 - 1, 2**64 - 1
 # The most exchanges in the first second that are still "a handful".
 HANDFUL = 8

@@ -43,6 +43,9 @@ from tests.runtime.hostile_world import (
     running,
 )
 
+# Over real sockets, in real time.
+pytestmark = pytest.mark.e2e
+
 DONE = output() + END
 MIB = 1024 * 1024
 CLEAR = frame(m.ClearAllStateCommand())

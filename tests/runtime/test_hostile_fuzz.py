@@ -40,6 +40,9 @@ from tests.runtime.hostile_world import (
     running,
 )
 
+# Over real sockets, in real time.
+pytestmark = pytest.mark.e2e
+
 SECONDS = float(os.environ.get("STEADFAAS_FUZZ_SECONDS", "6"))
 SEED = os.environ.get("STEADFAAS_FUZZ_SEED") or secrets.token_hex(4)
 AT_ONCE = 12  # workers

@@ -21,6 +21,9 @@ import restate
 from steadfaas.runtime import engine as engine_module
 from tests.runtime.in_process import HASTY, Reply, World, code, eventually, run, world
 
+# Over real sockets, in real time.
+pytestmark = pytest.mark.e2e
+
 Refusal = Callable[[str], bool]
 
 
@@ -246,7 +249,6 @@ def test_the_sweep_goes_on_after_a_refusal(tmp_path: Path) -> None:
         (2, 0.02, ("INSERT", "UPDATE", "DELETE"), 100),
         (3, 0.02, ("COMMIT", "INSERT", "UPDATE", "DELETE", "SAVEPOINT"), 100),
         (4, 0.02, ("COMMIT", "INSERT", "UPDATE", "DELETE"), 4),
-        # Not strict: whether chance meets an attempt that has not begun is up to the scheduling.
         (5, 0.2, ("BEGIN",), 100),
     ],
 )  # fmt: skip

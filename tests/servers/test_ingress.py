@@ -17,6 +17,9 @@ from steadfaas import ids
 from tests.runtime.in_process import World, eventually, run
 from tests.servers.ingress_world import ingress, request, wire
 
+# Over real sockets, in real time.
+pytestmark = pytest.mark.e2e
+
 JSON = "Content-Type: application/json"
 TEXT = "Content-Type: text/plain"
 UNKNOWN = ids.format_invocation(bytes(range(24)))

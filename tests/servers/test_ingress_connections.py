@@ -14,6 +14,9 @@ from steadfaas.servers import http1
 from tests.runtime.in_process import LOOPBACK, World, eventually, run
 from tests.servers.ingress_world import Services, Wire, ingress, request, wire
 
+# Over real sockets, in real time.
+pytestmark = pytest.mark.e2e
+
 KIB = 1024
 
 

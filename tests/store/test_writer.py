@@ -278,6 +278,7 @@ def test_a_group_has_a_limit(tmp_path: Path, threaded: bool) -> None:
     run(test())
 
 
+@pytest.mark.e2e
 def test_units_that_come_during_a_commit_are_the_next_group(tmp_path: Path) -> None:
     async def test() -> None:
         async with desk(tmp_path, threaded=True) as here:
@@ -384,6 +385,7 @@ def test_drain_returns_at_once_when_nothing_was_submitted(tmp_path: Path) -> Non
     run(test())
 
 
+@pytest.mark.e2e
 def test_close_drops_what_was_not_begun_and_waits_for_what_was(tmp_path: Path) -> None:
     async def test() -> None:
         async with desk(tmp_path, threaded=True) as here:

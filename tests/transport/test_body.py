@@ -29,6 +29,9 @@ from tests.runtime.endpoint import (
 )
 from tests.transport.exchanging import ABORT, CONTENT_TYPE, Outcome, exchange, transport
 
+# Over real sockets, in real time.
+pytestmark = pytest.mark.e2e
+
 MIB = 1024 * 1024
 STEP = frame(m.RunCommand(result_completion_id=1, name="step"))
 SLEEP = frame(m.SleepCommand(wake_up_time=7, result_completion_id=2))

@@ -11,6 +11,9 @@ import pytest
 from tests.runtime.endpoint import END, Exchange, answers, key_of, listening, output, run
 from tests.transport.exchanging import CONTENT_TYPE, Outcome, exchange, transport
 
+# Over real sockets, in real time.
+pytestmark = pytest.mark.e2e
+
 GOOD = answers(output(), END)
 
 

@@ -15,6 +15,9 @@ from steadfaas.wire.messages import MessageType as T
 from tests.runtime.endpoint import END, Exchange, answers, listening, output, run
 from tests.transport.exchanging import ABORT, CONTENT_TYPE, Outcome, exchange, transport
 
+# Over real sockets, in real time.
+pytestmark = pytest.mark.e2e
+
 
 def answered(
     status: int = 200,

@@ -107,6 +107,7 @@ class Invocation:
         Raises InvocationFailed if it ended with a failure, Stuck if it cannot end (within
         that time), NonDeterminism if always-replay found that it takes different ways.
         """
+        __tracebackhide__ = True
         output = await self._host.outcome(self.id, repr(self), milliseconds(within))
         if output.failure is not None:
             raise InvocationFailed(output.failure.code, output.failure.message)

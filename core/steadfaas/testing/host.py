@@ -8,7 +8,6 @@ database in a temporary folder that no commit waits for.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import shutil
 import tempfile
@@ -76,6 +75,7 @@ class Host:
         self._starting: asyncio.Lock | None = None
         self._engine: Engine | None = None
         self._registry: Registry | None = None
+        self._guard: asyncio.Task[None] | None = None
         self._asked: dict[asyncio.Task[Any], bool] = {}  # to whether a crash ended it
         self._results: dict[bytes, bytes] = {}
         self._closed = False
@@ -84,6 +84,7 @@ class Host:
 
     async def engine(self) -> Engine:
         """The running engine; started on first use, and again after a crash."""
+        __tracebackhide__ = True
         self._check_loop()
         if self._engine is None:
             assert self._starting is not None
@@ -95,6 +96,7 @@ class Host:
 
     async def registry(self) -> Registry:
         """The registry of the running engine."""
+        __tracebackhide__ = True
         await self.engine()
         assert self._registry is not None
         return self._registry
@@ -107,6 +109,7 @@ class Host:
         return self._engine
 
     def _check_loop(self) -> None:
+        __tracebackhide__ = True
         if self._closed:
             raise RuntimeError("this engine has ended with its test")
         try:
@@ -119,6 +122,9 @@ class Host:
         if self._loop is None:
             self._loop = loop
             self._starting = asyncio.Lock()
+            self._guard = loop.create_task(self._leave_with_loop())
+            # Who closes a loop with this task in it has done nothing wrong.
+            setattr(self._guard, "_log_destroy_pending", False)  # noqa: B010
         elif self._loop is not loop:
             raise RuntimeError(
                 "this engine belongs to another event loop; do everything within one `asyncio.run`"
@@ -167,48 +173,46 @@ class Host:
         await self.transport.drop()
         await self.engine()
 
+    async def _leave_with_loop(self) -> None:
+        """Stop when the event loop ends, which some runners do before the fixture does.
+
+        They cancel all tasks then, this one too. The others alone would not end the engine: it
+        would go on with what they leave behind. Its database stays, for the report.
+        """
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            if self._engine is not None:
+                self._engine.halt()
+            await self.transport.close()
+            raise
+
     def close(self) -> None:
         """End. Needs no running event loop, so that any test runner can do it; may be repeated."""
         loop = self._loop
-        if self._closed:
-            return
         if loop is not None and not loop.is_closed() and not loop.is_running():
             loop.run_until_complete(self.aclose())
-            return
-        engine = self._leave()
-        if engine is not None:
-            if loop is not None and loop.is_running():
-                engine.halt()
-            engine.store.abandon()
-        if loop is not None and loop.is_closed():
-            # On a closed loop this neither waits nor writes: it only marks the session as closed.
-            closing = self.transport.http.close()
-            with contextlib.suppress(StopIteration):
-                closing.send(None)
-            closing.close()
-        self._remove_folder()
+        else:
+            self._forget()
 
     async def aclose(self) -> None:
         """End in an orderly way: stop handlers, close connections, remove the database."""
-        if self._closed:
-            return
-        engine = self._leave()
-        if engine is not None:
-            engine.halt()
-            engine.store.abandon()
         for task in self._asked:
             task.cancel()
-        await self.transport.close()
-        self._remove_folder()
+        if self._guard is not None:
+            self._guard.cancel()
+            await asyncio.wait([self._guard])
+        self._forget()
 
-    def _leave(self) -> Engine | None:
+    def _forget(self) -> None:
+        if self._closed:
+            return
         self._closed = True
         if self.transport.replayer is not None:
             self.transport.replayer.close()
         engine, self._engine = self._engine, None
-        return engine
-
-    def _remove_folder(self) -> None:
+        if engine is not None:
+            engine.store.abandon()
         if self._folder is not None:
             sdk.release()
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -222,6 +226,7 @@ class Host:
 
     async def asked(self, question: Coroutine[Any, Any, _T]) -> _T:
         """Await something of the engine. Raises ConnectionResetError if it crashes meanwhile."""
+        __tracebackhide__ = True
         task = asyncio.get_running_loop().create_task(question)
         self._asked[task] = False
         try:
@@ -264,6 +269,7 @@ class Host:
 
     def check_outside(self, what: str) -> None:
         """Raises RuntimeError within a handler: time cannot pass while it is waited for."""
+        __tracebackhide__ = True
         if INSIDE.get():
             raise RuntimeError(
                 f"{what} within a handler would wait for the handler itself; leave it to the test"
@@ -274,6 +280,7 @@ class Host:
 
         Raises Stuck if a handler gives no sign of life.
         """
+        __tracebackhide__ = True
         if INSIDE.get():
             return
         quiet = turns = steps = 0
@@ -298,6 +305,7 @@ class Host:
 
     async def advance(self, to: int) -> None:
         """Move to `to` (ms since the epoch), through every moment at which something happens."""
+        __tracebackhide__ = True
         await self.settle()
         moments = 0
         while (at := self.clock.next_at()) is not None and at <= to:
@@ -319,6 +327,7 @@ class Host:
 
     async def run_until_idle(self, limit: int) -> None:
         """Let time pass until nothing happens by itself any more, `limit` ms at most."""
+        __tracebackhide__ = True
         await self.engine()
         await self.settle()
         end = self.clock.now() + limit
@@ -332,6 +341,7 @@ class Host:
 
     async def outcome(self, id: bytes, name: str, within: int) -> m.OutputCommand:
         """Move time until an invocation has its result, `within` ms at most."""
+        __tracebackhide__ = True
         self.check_outside("result()")
         await self.engine()
         end = self.clock.now() + within
@@ -353,6 +363,7 @@ class Host:
         raise Stuck(self._listed(head))
 
     def _output(self, engine: Engine, id: bytes, name: str) -> bytes | None:
+        __tracebackhide__ = True
         found = engine.outline(id)
         if found is not None:
             return found.output
@@ -365,10 +376,15 @@ class Host:
 
     def check_replays(self) -> None:
         """Raises NonDeterminism if a replay left the recorded way; each finding is told once."""
-        replayer = self.transport.replayer
-        found = [] if replayer is None else replayer.take()
+        __tracebackhide__ = True
+        found = self.take_replays()
         if found:
-            raise NonDeterminism("\n\n".join(map(str, found)))
+            raise NonDeterminism(found)
+
+    def take_replays(self) -> str:
+        """What replays found since they were asked last; empty if nothing."""
+        replayer = self.transport.replayer
+        return "" if replayer is None else "\n\n".join(map(str, replayer.take()))
 
     def unfinished(self) -> list[str]:
         """Who is not finished, and what each waits for."""

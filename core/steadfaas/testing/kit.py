@@ -98,6 +98,7 @@ class Steadfaas:
         Raises DiscoveryError if it cannot be registered, as `steadfaas deployments register` would,
         and TypeError for what is no app.
         """
+        __tracebackhide__ = True
         self._host.check_outside("deploy()")
         registry = await self._host.registry()
         target = app if isinstance(app, str) else self._address(app, path)
@@ -156,6 +157,7 @@ class Steadfaas:
         None: no body). Raises Refused if the engine does not take it, ValueError for a target that
         is none, ConnectionResetError if the engine crashes before it answered.
         """
+        __tracebackhide__ = True
         path = f"{_path(target)}/send"
         if delay is not None:
             path += f"?delay={milliseconds(delay)}ms"
@@ -178,17 +180,20 @@ class Steadfaas:
 
         Raises what `send` and `Invocation.result` raise.
         """
+        __tracebackhide__ = True
         self._host.check_outside("call()")
         invocation = await self.send(target, body, idempotency_key=idempotency_key, headers=headers)
         return await invocation.result()
 
     async def resolve(self, awakeable: str, value: object = None) -> None:
         """Complete an awakeable; `value` is sent as JSON. Raises Refused."""
+        __tracebackhide__ = True
         await self._post(f"restate/awakeables/{quote(awakeable)}/resolve", *_encoded(value))
         await self._host.settle()
 
     async def reject(self, awakeable: str, reason: str) -> None:
         """Fail an awakeable. Raises Refused."""
+        __tracebackhide__ = True
         path = f"restate/awakeables/{quote(awakeable)}/reject"
         await self._post(path, reason.encode(), "text/plain")
         await self._host.settle()
@@ -213,6 +218,7 @@ class Steadfaas:
         content_type: str | None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
+        __tracebackhide__ = True
         typed = {} if content_type is None else {"content-type": content_type}
         reply = await self.request("POST", path, body, {**typed, **(headers or {})})
         if reply.status >= 400:
@@ -234,6 +240,7 @@ class Steadfaas:
 
     async def advance(self, duration: Duration) -> None:
         """Let time pass. Sleeps, retries and delays fire in order, each at its own moment."""
+        __tracebackhide__ = True
         self._host.check_outside("advance()")
         await self._host.engine()
         await self._host.settle()
@@ -244,11 +251,13 @@ class Steadfaas:
 
         Whoever waits for an awakeable, a promise or an operator still waits then.
         """
+        __tracebackhide__ = True
         self._host.check_outside("run_until_idle()")
         await self._host.run_until_idle(milliseconds(limit))
 
     async def settle(self) -> None:
         """Let everything happen that happens without time passing."""
+        __tracebackhide__ = True
         await self._host.engine()
         await self._host.settle()
 
@@ -374,7 +383,12 @@ class Steadfaas:
 
     def check_replays(self) -> None:
         """Raises NonDeterminism if a replay left the recorded way; each finding is told once."""
+        __tracebackhide__ = True
         self._host.check_replays()
+
+    def take_replays(self) -> str:
+        """What `check_replays` would raise, in words; empty if nothing was found."""
+        return self._host.take_replays()
 
     def report(self) -> str:
         """The timelines of what was sent, and whoever else is unfinished, for a failed test."""

@@ -52,8 +52,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """A test that passed, but whose handlers are not deterministic, fails."""
     yield
     kit = item.stash.get(_KIT, None)
-    if kit is not None:
-        kit.check_replays()
+    found = "" if kit is None else kit.take_replays()
+    if found:
+        pytest.fail(found, pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)

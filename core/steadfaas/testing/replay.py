@@ -30,8 +30,8 @@ from steadfaas.wire.messages import MessageType as T
 
 _ADVICE: Final = (
     "A handler's way must follow from its input, its state and the results of its steps. Draw\n"
-    "random numbers, read clocks and make ids inside ctx.run_typed(...), whose result is recorded,\n"
-    "or use ctx.random(), ctx.uuid() and ctx.time()."
+    "random numbers, read clocks and make ids inside ctx.run_typed(...), which records what they\n"
+    "gave, or use ctx.random(), ctx.uuid() and ctx.time()."
 )
 
 # Sends a body to the app and gives the frames of its answer; none if the app did not answer.

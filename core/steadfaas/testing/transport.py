@@ -31,6 +31,7 @@ from steadfaas.wire.messages import MessageType as T
 DOMAIN: Final = ".steadfaas.test"
 _TIMED: Final = frozenset({int(T.SLEEP), int(T.ONE_WAY_CALL)})
 _LEAVE_SECONDS: Final = 1.0
+_CUT: Final = "the answer was cut, as ordered by the test"
 
 
 class InProcessTransport:
@@ -81,12 +82,37 @@ class InProcessTransport:
                 return failure
         app = self.apps.get(address)
         if app is None:
-            failure = await self._http.exchange(url, headers, body, limits, sink)
+            failure = await self._over_http(url, headers, body, limits, sink, fault)
         else:
             call = _Call(app, url, headers, limits)
             failure = await self._answer(call, body, sink, fault)
         self.steps += 1
         return failure
+
+    async def _over_http(
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        body: bytes,
+        limits: Limits,
+        sink: Sink,
+        fault: Fault | None,
+    ) -> AttemptFailure | None:
+        lengths = Lengths(self._clock.now)
+        left = None if fault is None else fault.cut_after
+        cut = False
+
+        def take(frames: list[Frame]) -> None:
+            nonlocal left, cut
+            self.steps += 1
+            if left is not None:
+                cut = cut or left < len(frames)
+                frames = frames[:left]
+                left -= len(frames)
+            sink([self._in_our_time(frame, lengths) for frame in frames])
+
+        failure = await self._http.exchange(url, headers, body, limits, take)
+        return AttemptFailure("RT0010", _CUT) if cut else failure
 
     async def ask(
         self,
@@ -154,7 +180,7 @@ class InProcessTransport:
         cut = None if fault is None else fault.cut_after
         if cut is not None and cut < len(frames):
             frames = frames[:cut]
-            failure = AttemptFailure("RT0010", "the answer was cut, as ordered by the test")
+            failure = AttemptFailure("RT0010", _CUT)
         if frames:
             sink(frames)
         return failure
