@@ -28,6 +28,10 @@ PLANTED = {
         "steadfaas.machine",
         "import socket",
     ),
+    "Nothing that ships depends on the test kit": (
+        "steadfaas.runtime",
+        "import steadfaas.testing",
+    ),
     "Adapters see the service interface, not the engine": (
         "steadfaas_adapters",
         "import steadfaas.store",

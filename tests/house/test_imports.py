@@ -35,6 +35,7 @@ def _loaded_by(module: str) -> set[str]:
         ("steadfaas", set()),
         ("steadfaas.errors", set()),
         ("steadfaas.durations", set()),
+        ("steadfaas.testing", set()),
         # http.client, which speaks to the admin API, brings ssl along.
         ("steadfaas.cli", {"typer", "ssl"}),
     ],

@@ -54,6 +54,27 @@ async def test_the_journal(steadfaas: Steadfaas) -> None:
     assert order.journal[3].message.wake_up_time == steadfaas.now()
 
 
+async def test_steps(steadfaas: Steadfaas) -> None:
+    service = restate.Service("Steps")
+
+    def refuse() -> str:
+        raise restate.TerminalError("no", 418)
+
+    @service.handler()
+    async def work(ctx: restate.Context) -> None:
+        await ctx.run_typed("number", lambda: {"n": 7})
+        await ctx.run_typed("nothing", lambda: None)
+        await ctx.run_typed("refused", refuse)
+
+    await steadfaas.deploy(app(service))
+    sent = await steadfaas.send("Steps/work")
+    with pytest.raises(InvocationFailed, match="418: no"):
+        await sent.result()
+    assert list(sent.steps) == ["number", "nothing", "refused"]
+    assert (sent.steps["number"], sent.steps["nothing"]) == ({"n": 7}, None)
+    assert sent.steps["refused"].code == 418
+
+
 async def test_state(steadfaas: Steadfaas) -> None:
     await steadfaas.deploy(counter())
     key = "a/b ? 50% ü"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from steadfaas.testing import Steadfaas
 from tests.house.checkout import ROOT, import_path
+from tests.kit.shop import checkout
 
 # What each of the small files begins with.
 APP = """
@@ -85,6 +88,7 @@ def _pytest(arguments: tuple[str, ...]) -> list[str]:
 
 def test_every_runner_at_once(tmp_path: Path) -> None:
     """pytest-asyncio strict, anyio, and a loop of the test's own, in one file."""
+    pytest.importorskip("trio")
     done = run(
         tmp_path,
         """
@@ -113,6 +117,12 @@ def test_every_runner_at_once(tmp_path: Path) -> None:
             await steadfaas.deploy(app)
             assert await steadfaas.call("Shop/order", 3) == 3
 
+        @pytest.mark.anyio
+        @pytest.mark.parametrize("anyio_backend", ["trio"])
+        async def test_trio_is_told_what_is_needed(steadfaas: Steadfaas):
+            with pytest.raises(RuntimeError, match="anyio with the back end asyncio"):
+                await steadfaas.deploy(app)
+
         def test_a_loop_of_its_own(steadfaas: Steadfaas):
             async def main():
                 await steadfaas.deploy(app)
@@ -123,7 +133,7 @@ def test_every_runner_at_once(tmp_path: Path) -> None:
         "-W",
         "error",
     )
-    assert (done.status, done.outcomes()) == (0, {"passed": 5}), done.printed
+    assert (done.status, done.outcomes()) == (0, {"passed": 6}), done.printed
 
 
 def test_asyncio_mode_auto_and_xdist(tmp_path: Path) -> None:
@@ -143,24 +153,6 @@ def test_asyncio_mode_auto_and_xdist(tmp_path: Path) -> None:
         "2",
     )
     assert (done.status, done.outcomes()) == (0, {"passed": 8}), done.printed
-
-
-def test_trio_is_told_what_is_needed(tmp_path: Path) -> None:
-    pytest.importorskip("trio")
-    done = run(
-        tmp_path,
-        """
-        @pytest.fixture
-        def anyio_backend():
-            return "trio"
-
-        @pytest.mark.anyio
-        async def test_trio(steadfaas: Steadfaas):
-            with pytest.raises(RuntimeError, match="anyio with the back end asyncio"):
-                await steadfaas.deploy(app)
-        """,
-    )
-    assert (done.status, done.outcomes()) == (0, {"passed": 1}), done.printed
 
 
 def test_what_is_left_behind_ends_cleanly(tmp_path: Path) -> None:
@@ -269,23 +261,24 @@ def test_a_failure_is_told_with_its_timeline(tmp_path: Path) -> None:
     assert not shown, "a report leads to the test's line, not into the kit"
 
 
-def test_the_same_test_has_the_same_ids(tmp_path: Path) -> None:
+def test_the_seed_is_the_name_of_the_test(tmp_path: Path) -> None:
+    """So that a test has the same ids in every run, on every worker, and no other test has them."""
     tests = """
         @pytest.mark.asyncio
         @pytest.mark.parametrize("n", range(2))
         async def test_ids(steadfaas: Steadfaas, n):
             await steadfaas.deploy(app)
-            order = await steadfaas.send("Shop/order", 1)
-            steadfaas.fail(times=2)
-            await order.result()
-            print("ID", order.text_id, [(a.started_at, a.outcome) for a in order.attempts])
+            print("ID", (await steadfaas.send("Shop/order", 1)).text_id)
         """
-    runs = [
-        re.findall(r"ID (.*)", run(tmp_path, tests, "-s", *more).printed)
-        for more in ((), ("-p", "no:randomly"))
-    ]
-    assert runs[0] == runs[1]
-    assert len(set(runs[0])) == 2
+    printed = re.findall(r"ID (\w+)", run(tmp_path, tests, "-s").printed)
+    assert printed == [asyncio.run(_first_id(f"test_shop.py::test_ids[{n}]")) for n in range(2)]
+    assert len(set(printed)) == 2
+
+
+async def _first_id(seed: str) -> str:
+    async with Steadfaas(seed=seed) as kit:
+        await kit.deploy(checkout("v1"))
+        return (await kit.send("Checkout/place", {})).text_id
 
 
 def test_the_plugin_costs_nothing_where_it_is_not_used(tmp_path: Path) -> None:

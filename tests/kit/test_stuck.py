@@ -25,7 +25,9 @@ async def test_an_awakeable_with_its_id(steadfaas: Steadfaas) -> None:
     await steadfaas.deploy(waiting())
     said = await stuck(steadfaas, "Waits/awakeable")
     id = said.rpartition("awakeable ")[2].strip()
+    assert steadfaas.sent[0].awakeables == [id]
     await steadfaas.resolve(id, "thanks")
+    assert steadfaas.sent[0].awakeables == []
     assert await steadfaas.sent[0].result() == "thanks"
 
 

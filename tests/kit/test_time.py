@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -226,7 +227,49 @@ async def test_ids_and_times_are_those_of_the_last_run() -> None:
             return [deployed.id, ids, times, kit.now()]
 
     first = await once()
-    assert await once() == first
+    for _ in range(10):
+        assert await once() == first
+
+
+async def test_steps_in_threads_keep_their_order(steadfaas: Steadfaas) -> None:
+    """Also where one takes longer than the one before it: both are short."""
+    service = restate.Service("Threads")
+    ran: list[int] = []
+    idle = threading.Event()
+
+    def work(n: int) -> int:
+        assert threading.current_thread() is not threading.main_thread()
+        idle.wait(0.004 - n * 0.001)
+        ran.append(n)
+        return asyncio.run(_itself(n))  # it has no loop, as in production
+
+    @service.handler()
+    async def step(ctx: restate.Context, n: int) -> int:
+        return await ctx.run_typed("step", lambda: work(n))
+
+    await steadfaas.deploy(app(service))
+    sent = [await steadfaas.send("Threads/step", n, delay="1s") for n in range(4)]
+    await steadfaas.run_until_idle()
+    assert [await one.result() for one in sent] == ran == [0, 1, 2, 3]
+
+
+async def _itself(n: int) -> int:
+    return n
+
+
+async def test_a_step_in_a_thread_may_wait_for_the_loop(steadfaas: Steadfaas) -> None:
+    service = restate.Service("Waits")
+    loop = asyncio.get_running_loop()
+
+    @service.handler()
+    async def step(ctx: restate.Context) -> int:
+        def ask() -> int:
+            return asyncio.run_coroutine_threadsafe(_itself(7), loop).result()
+
+        return await ctx.run_typed("ask", ask)
+
+    await steadfaas.deploy(app(service))
+    assert await steadfaas.call("Waits/step") == 7
 
 
 async def test_another_test_has_other_ids() -> None:

@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 from steadfaas.config import Settings
 from steadfaas.runtime.engine import Engine
 from steadfaas.servers.app import serving
-from steadfaas.store import invocations
+from tests.runtime.books import check_books
 
 LOOPBACK = "127.0.0.1"
 Json = dict[str, Any]
@@ -253,21 +253,10 @@ class World:
         """
         for _ in range(100):
             with contextlib.suppress(AssertionError):
-                self._compare_books()
+                check_books(self.engine)
                 return
             await asyncio.sleep(0.007)
-        self._compare_books()
-
-    def _compare_books(self) -> None:
-        engine = self.engine
-        slots, driver = engine._slots, engine._driver
-        assert slots.total == driver.open_exchanges, "slots that nobody uses, or the reverse"
-        assert sum(slots._open.values()) == slots.total
-        assert set(engine.ledger.lives) == set(driver._tasks), "invocations kept that do not run"
-        assert engine._waiting == invocations.count_waiting(engine.store.reader)
-        assert set(engine.waiters._waiting) == {
-            id for id, futures in engine.waiters._waiting.items() if futures
-        }
+        check_books(self.engine)
 
     async def idle(self) -> None:
         """Wait until nothing runs, and check that nothing of it is left in memory."""

@@ -3,430 +3,332 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from datetime import timedelta
-from pathlib import Path
+import json
 from typing import Any
 
 import pytest
 import restate
 from restate.serde import BytesSerde
 
-from tests.runtime.in_process import Reply, World, code, eventually, run, world
+from steadfaas.servers.http1 import Reply
+from steadfaas.testing import Steadfaas
+from tests.runtime.desk import Desk
+from tests.runtime.in_kit import (
+    Watched,
+    crash_for,
+    get,
+    handle,
+    idle,
+    output,
+    post,
+    result,
+    told,
+    until,
+)
+
+pytestmark = pytest.mark.asyncio
+
+DAY = 86_400_000
+INVOKED_TWICE = (409, "the workflow method was already invoked")
 
 
-class Desk:
-    """A service that counts how often it really ran, and can be held at a gate."""
-
-    def __init__(self) -> None:
-        self.runs = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.service = service = restate.Service("Desk")
-        self.flow = flow = restate.Workflow("Flow")
-        self.hidden = hidden = restate.Service("Hidden", ingress_private=True)
-
-        @service.handler()
-        async def work(ctx: restate.Context, text: str) -> str:
-            self.runs += 1
-            await self.gate.wait()
-            return f"{text} {self.runs}"
-
-        @service.handler()
-        async def refuse(ctx: restate.Context, code: int) -> None:
-            self.runs += 1
-            raise restate.TerminalError(f"refused {self.runs}", status_code=code)
-
-        @service.handler()
-        async def work_twice(ctx: restate.Context, key: str) -> list[str]:
-            first = await ctx.service_call(work, arg="a", idempotency_key=key)
-            second = await ctx.service_call(work, arg="b", idempotency_key=key)
-            return [first, second]
-
-        @service.handler()
-        async def later(ctx: restate.Context, milliseconds: int) -> str:
-            delay = timedelta(milliseconds=milliseconds)
-            handle = ctx.service_send(work, arg="later", send_delay=delay)
-            return await handle.invocation_id()
-
-        @service.handler()
-        async def attach(ctx: restate.Context, id: str) -> str:
-            return await ctx.attach_invocation(id, type_hint=str)
-
-        @service.handler()
-        async def ask_hidden(ctx: restate.Context, name: str) -> str:
-            return await ctx.service_call(secret, arg=name)
-
-        @hidden.handler()
-        async def secret(ctx: restate.Context, name: str) -> str:
-            return f"psst, {name}"
-
-        @flow.main()
-        async def run(ctx: restate.WorkflowContext, who: str) -> str:
-            self.runs += 1
-            ctx.set("who", who)
-            word = await ctx.promise("word", type_hint=str)
-            return f"{who} {word}"
-
-        @flow.handler()
-        async def tell(ctx: restate.WorkflowSharedContext, word: str) -> None:
-            await ctx.promise("word", type_hint=str).resolve(word)
-
-        @flow.handler()
-        async def deny(ctx: restate.WorkflowSharedContext, why: str) -> None:
-            await ctx.promise("word", type_hint=str).reject(why, 499)
-
-        @flow.handler()
-        async def peek(ctx: restate.WorkflowSharedContext) -> list[str | None]:
-            word = await ctx.promise("word", type_hint=str).peek()
-            return [await ctx.get("who", type_hint=str), word]
-
-        @flow.handler()
-        async def wait(ctx: restate.WorkflowSharedContext) -> str:
-            return await ctx.promise("word", type_hint=str)
-
-        @service.handler()
-        async def start_flow(ctx: restate.Context, key: str) -> str:
-            return await ctx.workflow_call(run, key=key, arg="called")
-
-        self.services = (service, flow, hidden)
+@pytest.fixture
+def desk() -> Desk:
+    """The handlers of the test; `_deploy` serves them."""
+    return Desk()
 
 
-async def _output(here: World, id: str) -> Reply:
-    return await here.get(f"/restate/invocation/{id}/output")
+async def _deploy(steadfaas: Steadfaas, desk: Desk) -> None:
+    await steadfaas.deploy(Watched(*desk.services))
 
 
 # --- sends and delays --------------------------------------------------------------------------
 
 
-def test_a_delayed_send_waits_and_survives_a_restart(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint:
-            async with world(tmp_path, endpoint) as here:
-                begun = time.time()
-                id = await here.send("/Desk/work", "x", delay="300ms")
-                short = await here.send("/Desk/work", "short", delay="20ms")
-                assert await here.result(short) == "short 1"
-                assert (await here.look(id))["status"] == "scheduled"
-                assert (await _output(here, id)).status == 470
-            async with world(tmp_path) as here:
-                assert await here.result(id) == "x 2"
-                assert time.time() - begun >= 0.3
-
-    run(test())
+async def test_a_delayed_send_waits_and_survives_a_crash(steadfaas: Steadfaas, desk: Desk) -> None:
+    await _deploy(steadfaas, desk)
+    start = steadfaas.now()
+    late = await steadfaas.send("Desk/work", "x", delay="3 days")
+    short = await steadfaas.send("Desk/work", "short", delay="20 ms")
+    assert await short.result() == "short 1"
+    assert steadfaas.now() == start + 20
+    assert late.status == "scheduled"
+    assert (await output(steadfaas, late.text_id)).status == 470
+    await steadfaas.crash()
+    assert late.status == "scheduled"
+    assert await late.result() == "x 2"
+    assert steadfaas.now() == start + 3 * DAY
+    await idle(steadfaas)
 
 
-def test_a_delayed_send_that_became_due_while_the_engine_was_down(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint:
-            async with world(tmp_path, endpoint) as here:
-                id = await here.send("/Desk/work", "x", delay="30ms")
-            await asyncio.sleep(0.05)
-            async with world(tmp_path) as here:
-                assert await here.result(id) == "x 1"
-
-    run(test())
-
-
-def test_a_delayed_send_of_a_handler(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            id = await here.call("/Desk/later", 60)
-            assert (await here.look(id))["status"] == "scheduled"
-            assert await here.result(id) == "later 1"
-
-    run(test())
+async def test_a_delayed_send_that_became_due_while_the_engine_was_down(
+    steadfaas: Steadfaas, desk: Desk
+) -> None:
+    await _deploy(steadfaas, desk)
+    late = await steadfaas.send("Desk/work", "x", delay="30 min")
+    await crash_for(steadfaas, "1h")
+    await steadfaas.settle()
+    assert late.status == "completed"
+    assert await late.result() == "x 1"
+    await idle(steadfaas)
 
 
-def test_a_scheduled_one_can_be_cancelled_and_never_was(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            id = await here.send("/Desk/work", "x", delay="50ms")
-            assert (await here.operate(id, "cancel")).status == 200
-            assert (await _output(here, id)).status == 404
-            await asyncio.sleep(0.08)
-            assert desk.runs == 0
+async def test_a_delayed_send_of_a_handler(steadfaas: Steadfaas, desk: Desk) -> None:
+    await _deploy(steadfaas, desk)
+    start = steadfaas.now()
+    late = handle(steadfaas, await steadfaas.call("Desk/later", 60))
+    assert late.status == "scheduled"
+    assert steadfaas.now() == start
+    assert await late.result() == "later 1"
+    assert steadfaas.now() == start + 60
+    await idle(steadfaas)
 
-    run(test())
+
+async def test_a_scheduled_one_can_be_cancelled_and_never_was(
+    steadfaas: Steadfaas, desk: Desk
+) -> None:
+    await _deploy(steadfaas, desk)
+    late = await steadfaas.send("Desk/work", "x", delay="50 ms")
+    await late.cancel()
+    assert late.status == "unknown"
+    assert (await output(steadfaas, late.text_id)).status == 404
+    await steadfaas.advance("1 day")
+    assert desk.runs == 0
+    await idle(steadfaas)
 
 
 # --- repeated requests -------------------------------------------------------------------------
 
 
-def test_concurrent_duplicates_run_once(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        desk.gate.clear()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            headers = {"idempotency-key": "one"}
-            calls = [
-                asyncio.ensure_future(here.post("/Desk/work", str(number), headers=headers))
-                for number in range(20)
-            ]
-            await eventually(lambda: desk.runs > 0)
-            again = await here.post("/Desk/work/send", "again", headers=headers)
-            assert again.json()["status"] == "PreviouslyAccepted"
-            desk.gate.set()
-            replies = await asyncio.gather(*calls)
-            assert desk.runs == 1
-            assert {reply.status for reply in replies} == {200}
-            assert {reply.id for reply in replies} == {again.json()["invocationId"]}
-            assert len({reply.body for reply in replies}) == 1
-            await here.idle()
-
-    run(test())
+async def test_concurrent_duplicates_run_once(steadfaas: Steadfaas, desk: Desk) -> None:
+    desk.gate.clear()
+    await _deploy(steadfaas, desk)
+    calls = [
+        asyncio.create_task(post(steadfaas, "Desk/work", str(number), "one"))
+        for number in range(20)
+    ]
+    await until(desk.entered.is_set)
+    again = json.loads((await post(steadfaas, "Desk/work/send", "again", "one")).body)
+    assert again["status"] == "PreviouslyAccepted"
+    desk.gate.set()
+    replies = await asyncio.gather(*calls)
+    assert desk.runs == 1
+    assert {reply.status for reply in replies} == {200}
+    assert {reply.headers["x-restate-id"] for reply in replies} == {again["invocationId"]}
+    assert len({reply.body for reply in replies}) == 1
+    await idle(steadfaas)
 
 
-def test_a_repetition_gets_the_first_result_also_after_a_restart(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint:
-            async with world(tmp_path, endpoint) as here:
-                first = await here.post("/Desk/work", "a", headers={"idempotency-key": "one"})
-                again = await here.post("/Desk/work", "b", headers={"idempotency-key": "one"})
-                other = await here.post("/Desk/work", "c", headers={"idempotency-key": "two"})
-                assert (first.json(), again.json(), other.json()) == ("a 1", "a 1", "c 2")
-                assert "idempotency-expires" in again.headers
-            async with world(tmp_path) as here:
-                after = await here.post("/Desk/work", "d", headers={"idempotency-key": "one"})
-                assert (after.json(), after.id) == ("a 1", first.id)
-                assert desk.runs == 2
-
-    run(test())
-
-
-def test_a_repetition_while_the_engine_is_restarted(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        desk.gate.clear()
-        async with code(*desk.services) as endpoint:
-            async with world(tmp_path, endpoint) as here:
-                id = await here.send("/Desk/work", "a", idempotency_key="one")
-                await here.until(id, "running")
-            desk.gate.set()
-            async with world(tmp_path) as here:
-                again = await here.post("/Desk/work", "b", headers={"idempotency-key": "one"})
-                assert again.id == id
-                assert again.json().startswith("a ")
-
-    run(test())
+async def test_a_repetition_gets_the_first_result_also_after_a_crash(
+    steadfaas: Steadfaas, desk: Desk
+) -> None:
+    await _deploy(steadfaas, desk)
+    first = await post(steadfaas, "Desk/work", "a", "one")
+    again = await post(steadfaas, "Desk/work", "b", "one")
+    other = await post(steadfaas, "Desk/work", "c", "two")
+    assert [result(reply) for reply in (first, again, other)] == ["a 1", "a 1", "c 2"]
+    assert "idempotency-expires" in again.headers
+    await steadfaas.crash()
+    after = await post(steadfaas, "Desk/work", "d", "one")
+    assert result(after) == "a 1"
+    assert after.headers["x-restate-id"] == first.headers["x-restate-id"]
+    assert desk.runs == 2
+    await idle(steadfaas)
 
 
-def test_a_failure_is_a_result_too(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            headers = {"idempotency-key": "one"}
-            replies = [await here.post("/Desk/refuse", 418, headers=headers) for _ in range(2)]
-            assert [reply.status for reply in replies] == [418, 418]
-            assert replies[0].body == replies[1].body
-            assert desk.runs == 1
-
-    run(test())
-
-
-def test_a_key_is_a_key_of_one_handler(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            headers = {"idempotency-key": "one"}
-            assert (await here.post("/Desk/work", "a", headers=headers)).status == 200
-            assert (await here.post("/Desk/refuse", 418, headers=headers)).status == 418
-            by_key = await here.get("/restate/invocation/Desk/work/one/output")
-            assert by_key.json() == "a 1"
-            assert (await here.get("/restate/invocation/Desk/work/two/output")).status == 404
-
-    run(test())
+async def test_a_repetition_of_what_a_crash_cut_off(steadfaas: Steadfaas, desk: Desk) -> None:
+    desk.gate.clear()
+    await _deploy(steadfaas, desk)
+    sent = await steadfaas.send("Desk/work", "a", idempotency_key="one")
+    await until(desk.entered.is_set)
+    assert sent.status == "running"
+    await steadfaas.crash()
+    desk.gate.set()
+    again = await post(steadfaas, "Desk/work", "b", "one")
+    assert again.headers["x-restate-id"] == sent.text_id
+    assert result(again) == "a 2"
+    assert sent.attempts.outcomes == ["interrupted", "completed"]
+    await idle(steadfaas)
 
 
-def test_calls_of_handlers_have_keys_too(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            assert await here.call("/Desk/work_twice", "one") == ["a 1", "a 1"]
-            outside = await here.post("/Desk/work", "c", headers={"idempotency-key": "one"})
-            assert outside.json() == "a 1"
+async def test_a_failure_is_a_result_too(steadfaas: Steadfaas, desk: Desk) -> None:
+    await _deploy(steadfaas, desk)
+    replies = [await post(steadfaas, "Desk/refuse", 418, "one") for _ in range(2)]
+    assert [told(reply) for reply in replies] == [(418, "refused 1")] * 2
+    assert replies[0].body == replies[1].body
+    assert desk.runs == 1
+    await idle(steadfaas)
 
-    run(test())
+
+async def test_a_key_is_a_key_of_one_handler(steadfaas: Steadfaas, desk: Desk) -> None:
+    await _deploy(steadfaas, desk)
+    assert (await post(steadfaas, "Desk/work", "a", "one")).status == 200
+    assert (await post(steadfaas, "Desk/refuse", 418, "one")).status == 418
+    assert result(await output(steadfaas, "Desk/work/one")) == "a 1"
+    assert (await output(steadfaas, "Desk/work/two")).status == 404
+    await idle(steadfaas)
+
+
+async def test_calls_of_handlers_have_keys_too(steadfaas: Steadfaas, desk: Desk) -> None:
+    await _deploy(steadfaas, desk)
+    assert await steadfaas.call("Desk/work_twice", "one") == ["a 1", "a 1"]
+    assert await steadfaas.call("Desk/work", "c", idempotency_key="one") == "a 1"
+    assert desk.runs == 1
+    await idle(steadfaas)
 
 
 # --- results asked for later -------------------------------------------------------------------
 
 
-def test_attach_and_output(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        desk.gate.clear()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            id = await here.send("/Desk/work", "x")
-            early = await _output(here, id)
-            assert early.status == 470
-            assert early.json()["message"] == "the invocation exists but has not completed yet"
-            waiting = [asyncio.ensure_future(here.result(id)) for _ in range(3)]
-            by_handler = asyncio.ensure_future(here.call("/Desk/attach", id))
-            await asyncio.sleep(0.02)
-            desk.gate.set()
-            assert await asyncio.gather(*waiting, by_handler) == ["x 1"] * 4
-            assert (await _output(here, id)).json() == "x 1"
-            assert await here.call("/Desk/attach", id) == "x 1"
-            unknown = id[:-3] + "zzz"
-            assert (await _output(here, unknown)).status == 404
-            assert (await here.get(f"/restate/invocation/{unknown}/attach")).status == 404
-            lost = await here.post("/Desk/attach", unknown)
-            assert (lost.status, lost.json()["message"]) == (404, "not found")
-            await here.idle()
-
-    run(test())
+async def _attached(steadfaas: Steadfaas, id: str) -> Reply:
+    return await get(steadfaas, f"/restate/invocation/{id}/attach")
 
 
-def test_a_caller_may_go_away_and_come_back(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        desk.gate.clear()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            headers = {"idempotency-key": "one"}
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await here.post("/Desk/work", "a", headers=headers)
-            assert desk.runs == 1
-            desk.gate.set()
-            assert (await here.post("/Desk/work", "b", headers=headers)).json() == "a 1"
-            assert desk.runs == 1
+async def test_attach_and_output(steadfaas: Steadfaas, desk: Desk) -> None:
+    desk.gate.clear()
+    await _deploy(steadfaas, desk)
+    sent = await steadfaas.send("Desk/work", "x")
+    id = sent.text_id
+    early = await output(steadfaas, id)
+    assert told(early) == (470, "the invocation exists but has not completed yet")
+    waiting = [asyncio.create_task(_attached(steadfaas, id)) for _ in range(3)]
+    by_handler = await steadfaas.send("Desk/attach", id)
+    waiters = steadfaas._host.running.waiters._waiting
+    await until(lambda: by_handler.status == "suspended" and len(waiters.get(sent.id, ())) == 3)
+    desk.gate.set()
+    assert [result(reply) for reply in await asyncio.gather(*waiting)] == ["x 1"] * 3
+    assert await by_handler.result() == "x 1"
+    assert result(await output(steadfaas, id)) == "x 1"
+    assert result(await _attached(steadfaas, id)) == "x 1"
+    assert await steadfaas.call("Desk/attach", id) == "x 1"
+    unknown = id[:-3] + "zzz"
+    assert (await output(steadfaas, unknown)).status == 404
+    assert (await _attached(steadfaas, unknown)).status == 404
+    assert told(await post(steadfaas, "Desk/attach", unknown)) == (404, "not found")
+    await idle(steadfaas)
 
-    run(test())
+
+async def test_a_caller_may_go_away_and_come_back(steadfaas: Steadfaas, desk: Desk) -> None:
+    desk.gate.clear()
+    await _deploy(steadfaas, desk)
+    gone = asyncio.create_task(post(steadfaas, "Desk/work", "a", "one"))
+    await until(desk.entered.is_set)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert desk.runs == 1
+    assert len(steadfaas._host.running.waiters) == 0
+    desk.gate.set()
+    assert result(await post(steadfaas, "Desk/work", "b", "one")) == "a 1"
+    assert desk.runs == 1
+    await idle(steadfaas)
 
 
 # --- workflows ---------------------------------------------------------------------------------
 
 
-def test_a_workflow_runs_once_per_key(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint:
-            async with world(tmp_path, endpoint) as here:
-                id = await here.send("/Flow/k/run", "me")
-                await here.until(id, "suspended")
-                second = await here.post("/Flow/k/run", "you")
-                assert second.status == 409
-                assert second.json()["message"] == "the workflow method was already invoked"
-                assert second.headers["x-restate-error-source"] == "invocation"
-                sent = await here.post("/Flow/k/run/send", "you")
-                assert sent.json() == {"invocationId": id, "status": "PreviouslyAccepted"}
-                called = await here.post("/Desk/start_flow", "k")
-                assert (called.status, called.json()["message"]) == (
-                    409, "the workflow method was already invoked",
-                )  # fmt: skip
-                assert (await here.get("/restate/workflow/Flow/k/output")).status == 470
-                assert await here.call("/Flow/k/peek") == ["me", None]
-                attached = asyncio.ensure_future(here.get("/restate/workflow/Flow/k/attach"))
-                waiting = asyncio.ensure_future(here.call("/Flow/k/wait"))
-                await asyncio.sleep(0.02)
-                await here.call("/Flow/k/tell", "go")
-                assert (await attached).json() == "me go"
-                assert await waiting == "go"
-                again = await here.post("/Flow/k/tell", "stop")
-                assert (again.status, again.json()["message"]) == (
-                    409, "promise was already completed",
-                )  # fmt: skip
-            async with world(tmp_path) as here:
-                assert (await here.get("/restate/workflow/Flow/k/output")).json() == "me go"
-                assert await here.call("/Flow/k/peek") == ["me", "go"]
-                assert (await here.post("/Flow/k/run", "you")).status == 409
-                assert desk.runs >= 1
-                assert (await here.get("/restate/workflow/Flow/other/output")).status == 404
-
-    run(test())
+async def _workflow(steadfaas: Steadfaas, key: str, what: str) -> Reply:
+    return await get(steadfaas, f"/restate/workflow/Flow/{key}/{what}")
 
 
-def test_a_promise_may_be_kept_before_the_workflow_starts(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            await here.call("/Flow/k/tell", "early")
-            assert await here.call("/Flow/k/run", "me") == "me early"
+async def test_a_workflow_runs_once_per_key(steadfaas: Steadfaas, desk: Desk) -> None:
+    await _deploy(steadfaas, desk)
+    flow = await steadfaas.send("Flow/k/run", "me")
+    await steadfaas.settle()
+    assert flow.status == "suspended"
+    second = await post(steadfaas, "Flow/k/run", "you")
+    assert told(second) == INVOKED_TWICE
+    assert second.headers["x-restate-error-source"] == "invocation"
+    sent = await post(steadfaas, "Flow/k/run/send", "you")
+    assert json.loads(sent.body) == {"invocationId": flow.text_id, "status": "PreviouslyAccepted"}
+    assert told(await post(steadfaas, "Desk/start_flow", "k")) == INVOKED_TWICE
+    assert (await _workflow(steadfaas, "k", "output")).status == 470
+    assert await steadfaas.call("Flow/k/peek") == ["me", None]
+    attached = asyncio.create_task(_workflow(steadfaas, "k", "attach"))
+    waiting = asyncio.create_task(post(steadfaas, "Flow/k/wait"))
+    await until(lambda: len(steadfaas._host.running.waiters) == 2)
+    await steadfaas.settle()
+    assert await steadfaas.call("Flow/k/tell", "go") is None
+    assert result(await attached) == "me go"
+    assert result(await waiting) == "go"
+    again = await post(steadfaas, "Flow/k/tell", "stop")
+    assert told(again) == (409, "promise was already completed")
+    await steadfaas.crash()
+    assert result(await _workflow(steadfaas, "k", "output")) == "me go"
+    assert await steadfaas.call("Flow/k/peek") == ["me", "go"]
+    assert (await post(steadfaas, "Flow/k/run", "you")).status == 409
+    assert desk.runs == len(flow.attempts)
+    assert (await _workflow(steadfaas, "other", "output")).status == 404
+    await idle(steadfaas)
 
-    run(test())
+
+async def test_a_promise_may_be_kept_before_the_workflow_starts(
+    steadfaas: Steadfaas, desk: Desk
+) -> None:
+    await _deploy(steadfaas, desk)
+    await steadfaas.call("Flow/k/tell", "early")
+    assert await steadfaas.call("Flow/k/run", "me") == "me early"
+    await idle(steadfaas)
 
 
-def test_a_broken_promise_fails_who_waits(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            id = await here.send("/Flow/k/run", "me")
-            await here.until(id, "suspended")
-            await here.call("/Flow/k/deny", "never")
-            reply = await here.get("/restate/workflow/Flow/k/attach")
-            assert (reply.status, reply.json()["message"]) == (499, "never")
-
-    run(test())
+async def test_a_broken_promise_fails_who_waits(steadfaas: Steadfaas, desk: Desk) -> None:
+    await _deploy(steadfaas, desk)
+    flow = await steadfaas.send("Flow/k/run", "me")
+    await steadfaas.settle()
+    assert flow.status == "suspended"
+    await steadfaas.call("Flow/k/deny", "never")
+    assert told(await _workflow(steadfaas, "k", "attach")) == (499, "never")
+    await idle(steadfaas)
 
 
-def test_two_workflows_that_start_at_once(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            await here.call("/Flow/k/tell", "go")
-            replies = await asyncio.gather(
-                *(here.post("/Flow/k/run", str(number)) for number in range(10))
-            )
-            statuses = sorted(reply.status for reply in replies)
-            assert statuses == [200] + [409] * 9
-            await here.idle()
-
-    run(test())
+async def test_two_workflows_that_start_at_once(steadfaas: Steadfaas, desk: Desk) -> None:
+    await _deploy(steadfaas, desk)
+    await steadfaas.call("Flow/k/tell", "go")
+    replies = await asyncio.gather(
+        *(post(steadfaas, "Flow/k/run", str(number)) for number in range(10))
+    )
+    assert sorted(reply.status for reply in replies) == [200] + [409] * 9
+    await idle(steadfaas)
 
 
 # --- who may call what -------------------------------------------------------------------------
 
 
-def test_a_private_service_answers_handlers_only(tmp_path: Path) -> None:
-    async def test() -> None:
-        desk = Desk()
-        async with code(*desk.services) as endpoint, world(tmp_path, endpoint) as here:
-            for path in ("/Hidden/secret", "/Hidden/secret/send"):
-                reply = await here.post(path, "me")
-                assert (reply.status, reply.json()["message"]) == (
-                    400, "the invoked service is not public",
-                )  # fmt: skip
-            assert await here.call("/Desk/ask_hidden", "me") == "psst, me"
-
-    run(test())
+async def test_a_private_service_answers_handlers_only(steadfaas: Steadfaas, desk: Desk) -> None:
+    await _deploy(steadfaas, desk)
+    for path in ("Hidden/secret", "Hidden/secret/send"):
+        reply = await post(steadfaas, path, "me")
+        assert told(reply) == (400, "the invoked service is not public")
+    assert await steadfaas.call("Desk/ask_hidden", "me") == "psst, me"
+    await idle(steadfaas)
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, 3_000_000])
-def test_bodies_of_all_sizes_go_in_and_out(tmp_path: Path, size: int) -> None:
-    async def test() -> None:
-        echo = restate.Service("Echo")
+async def test_bodies_of_all_sizes_go_in_and_out(steadfaas: Steadfaas, size: int) -> None:
+    echo = restate.Service("Echo")
+    raw: Any = {
+        "accept": "*/*",
+        "content_type": "application/octet-stream",
+        "input_serde": BytesSerde(),
+        "output_serde": BytesSerde(),
+    }
 
-        raw: Any = {
-            "accept": "*/*",
-            "content_type": "application/octet-stream",
-            "input_serde": BytesSerde(),
-            "output_serde": BytesSerde(),
-        }
+    @echo.handler("plain", **raw)
+    async def plain(ctx: restate.Context, body: bytes) -> bytes:
+        return body
 
-        @echo.handler("plain", **raw)
-        async def plain(ctx: restate.Context, body: bytes) -> bytes:
-            return body
+    @echo.handler("step", **raw)
+    async def step(ctx: restate.Context, body: bytes) -> bytes:
+        name, awaited = ctx.awakeable(type_hint=str)
+        ctx.resolve_awakeable(name, "go")
+        await awaited
+        return body
 
-        @echo.handler("step", **raw)
-        async def step(ctx: restate.Context, body: bytes) -> bytes:
-            name, told = ctx.awakeable(type_hint=str)
-            ctx.resolve_awakeable(name, "go")
-            await told
-            return body
-
-        body = bytes(number % 251 for number in range(1000)) * (size // 1000 + 1)
-        body = body[:size]
-        async with code(echo) as endpoint, world(tmp_path, endpoint) as here:
-            for handler in ("plain", "step"):
-                headers = {"content-type": "image/png"} if body else None
-                reply = await here.post(f"/Echo/{handler}", data=body, headers=headers)
-                assert reply.status == 200, reply.body[:200]
-                assert reply.body == body
-
-    run(test())
+    body = (bytes(number % 251 for number in range(1000)) * (size // 1000 + 1))[:size]
+    headers = {"content-type": "image/png"} if body else {}
+    await steadfaas.deploy(Watched(echo))
+    for handler in ("plain", "step"):
+        reply = await steadfaas.request("POST", f"/Echo/{handler}", body, headers)
+        assert reply.status == 200, reply.body[:200]
+        assert reply.body == body
+    await idle(steadfaas)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 import restate
 
-from tests.runtime.in_process import World, code, run, world
+from steadfaas.deployments.catalog import HandlerOptions
+from steadfaas.testing import Steadfaas
+from tests.runtime.in_kit import crash_for, idle, output, post, result, until
+
+# Retentions that a service does not set are those of production here.
+pytestmark = [pytest.mark.asyncio, pytest.mark.steadfaas(defaults=HandlerOptions())]
+
+DAY = timedelta(days=1)
+NONE = timedelta(0)
 
 
 def _service(
-    name: str, journal: int | None, result: int | None
+    name: str, journal: timedelta | None, result: timedelta | None
 ) -> tuple[restate.Service, list[int]]:
-    """A service with these retentions in ms, and a list that grows with each run."""
+    """A service with these retentions, and a list that grows with each run."""
     runs: list[int] = []
-    service = restate.Service(
-        name,
-        journal_retention=None if journal is None else timedelta(milliseconds=journal),
-        idempotency_retention=None if result is None else timedelta(milliseconds=result),
-    )
+    service = restate.Service(name, journal_retention=journal, idempotency_retention=result)
 
     @service.handler()
     async def work(ctx: restate.Context) -> int:
@@ -33,171 +35,196 @@ def _service(
     return service, runs
 
 
-def _rows(here: World) -> dict[str, int]:
-    reader = here.engine.store.reader
+def _rows(kit: Steadfaas) -> dict[str, int]:
+    reader = kit._host.running.store.reader
     return {
         table: reader.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
         for table in ("invocation", "journal", "attempt", "state", "promise", "timer", "listener")
     }
 
 
-async def _until_rows(here: World, **wanted: int) -> None:
-    """Wait for the sweep, which looks once a second."""
-    for _ in range(300):
-        rows = _rows(here)
-        if all(rows[table] == count for table, count in wanted.items()):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"never {wanted}: {_rows(here)}")
+async def test_results_and_journals_go_when_their_time_is_over(steadfaas: Steadfaas) -> None:
+    short, runs = _service("Short", 2 * DAY, 30 * DAY)
+    await steadfaas.deploy(restate.app([short]))
+    first = await post(steadfaas, "/Short/work", key="one")
+    plain = await post(steadfaas, "/Short/work")
+    assert (result(first), result(plain)) == (1, 2)
+    id, plain_id = first.headers["x-restate-id"], plain.headers["x-restate-id"]
+    await idle(steadfaas)
+    before = _rows(steadfaas)
+    assert before["invocation"] == 2
+    assert result(await output(steadfaas, plain_id)) == 2
 
+    async def again() -> None:
+        reply = await post(steadfaas, "/Short/work", key="one")
+        assert (result(reply), reply.headers["x-restate-id"]) == (1, id)
 
-def test_results_and_journals_go_when_their_time_is_over(tmp_path: Path) -> None:
-    async def test() -> None:
-        short, _ = _service("Short", 200, 1500)
-        keyed = {"headers": {"idempotency-key": "one"}}
-        async with code(short) as endpoint, world(tmp_path, endpoint) as here:
-            first = await here.post("/Short/work", **keyed)
-            plain = await here.post("/Short/work")
-            assert (first.json(), plain.json()) == (1, 2)
-            assert _rows(here)["invocation"] == 2
-            assert (await here.get(f"/restate/invocation/{plain.id}/output")).json() == 2
-            # First the journals, and with its journal the plain one, while requests go on.
-            waiting = asyncio.ensure_future(_until_rows(here, journal=0, invocation=1, attempt=0))
-            while not waiting.done():
-                again = await here.post("/Short/work", **keyed)
-                assert (again.json(), again.id) == (1, first.id)
-                await asyncio.sleep(0.05)
-            await waiting
-            assert (await here.get(f"/restate/invocation/{plain.id}/output")).status == 404
-            await _until_rows(here, invocation=0)
-            fresh = await here.post("/Short/work", **keyed)
-            assert (fresh.json(), fresh.id) == (3, first.id)
-
-    run(test())
+    # Not a moment too early …
+    await steadfaas.advance(2 * DAY - timedelta(milliseconds=1))
+    await again()
+    assert _rows(steadfaas) == before
+    # … then the journals, and with its journal the plain one, while requests go on.
+    await steadfaas.advance("2 s")
+    rows = _rows(steadfaas)
+    assert (rows["journal"], rows["invocation"], rows["attempt"]) == (0, 1, 0)
+    assert (await output(steadfaas, plain_id)).status == 404
+    for _ in range(27):
+        await steadfaas.advance(DAY)
+        await again()
+    await steadfaas.advance(DAY - timedelta(seconds=3))
+    await again()
+    assert _rows(steadfaas)["invocation"] == 1
+    await steadfaas.advance("3 s")
+    assert sum(_rows(steadfaas).values()) == 0
+    fresh = await post(steadfaas, "/Short/work", key="one")
+    assert (result(fresh), fresh.headers["x-restate-id"]) == (3, id)
+    assert len(runs) == 3
+    await idle(steadfaas)
 
 
 @pytest.mark.parametrize(
-    ("journal", "result", "headers", "invocations", "journals"),
+    ("journal", "kept", "key", "invocations", "journals"),
     [
-        (0, None, {}, 0, 0),
-        (0, 86_400_000, {}, 0, 0),
-        (0, 86_400_000, {"idempotency-key": "one"}, 1, 0),
-        (86_400_000, 0, {"idempotency-key": "one"}, 0, 0),
-        (86_400_000, 0, {}, 1, 3),
+        (NONE, None, None, 0, 0),
+        (NONE, DAY, None, 0, 0),
+        (NONE, DAY, "one", 1, 0),
+        (DAY, NONE, "one", 0, 0),
+        (DAY, NONE, None, 1, 3),
     ],
 )
-def test_what_is_left_right_after_the_result(
-    tmp_path: Path,
-    journal: int,
-    result: int | None,
-    headers: dict[str, str],
+async def test_what_is_left_right_after_the_result(
+    steadfaas: Steadfaas,
+    journal: timedelta,
+    kept: timedelta | None,
+    key: str | None,
     invocations: int,
     journals: int,
 ) -> None:
-    async def test() -> None:
-        service, _ = _service("S", journal, result)
-        async with code(service) as endpoint, world(tmp_path, endpoint) as here:
-            reply = await here.post("/S/work", headers=headers)
-            assert reply.json() == 1
-            await here.idle()
-            rows = _rows(here)
-            assert (rows["invocation"], rows["journal"]) == (invocations, journals)
-            output = await here.get(f"/restate/invocation/{reply.id}/output")
-            assert output.status == (200 if invocations else 404)
-
-    run(test())
-
-
-def test_a_callee_without_retention_still_answers_its_callers(tmp_path: Path) -> None:
-    async def test() -> None:
-        gate = asyncio.Event()
-        brief = restate.Service("Brief", journal_retention=timedelta(0))
-
-        @brief.handler()
-        async def work(ctx: restate.Context) -> str:
-            await gate.wait()
-            return "done"
-
-        @brief.handler()
-        async def call(ctx: restate.Context) -> str:
-            return await ctx.service_call(work, arg=None)
-
-        async with code(brief) as endpoint, world(tmp_path, endpoint) as here:
-            called = asyncio.ensure_future(here.call("/Brief/call"))
-            id = await here.send("/Brief/work")
-            attached = [asyncio.ensure_future(here.result(id)) for _ in range(3)]
-            await here.until(id, "running")
-            await asyncio.sleep(0.02)
-            gate.set()
-            assert await called == "done"
-            assert await asyncio.gather(*attached) == ["done"] * 3
-            await here.idle()
-            assert sum(_rows(here).values()) == 0
-
-    run(test())
+    service, _ = _service("S", journal, kept)
+    await steadfaas.deploy(restate.app([service]))
+    reply = await post(steadfaas, "/S/work", key=key)
+    assert result(reply) == 1
+    await idle(steadfaas)
+    rows = _rows(steadfaas)
+    assert (rows["invocation"], rows["journal"]) == (invocations, journals)
+    left = await output(steadfaas, reply.headers["x-restate-id"])
+    assert left.status == (200 if invocations else 404)
+    # Whatever is left goes when its day is over.
+    await steadfaas.advance(DAY + timedelta(seconds=2))
+    assert sum(_rows(steadfaas).values()) == 0
 
 
-def test_a_workflow_goes_with_its_state_and_promises(tmp_path: Path) -> None:
-    async def test() -> None:
-        flow = restate.Workflow("Flow")
-        seen: list[Any] = []
-
-        @flow.main(workflow_retention=timedelta(milliseconds=300))
-        async def run_it(ctx: restate.WorkflowContext) -> str:
-            seen.append(await ctx.get("who", type_hint=str))
-            ctx.set("who", "me")
-            await ctx.promise("p", type_hint=str).resolve("kept")
-            return "done"
-
-        @flow.handler()
-        async def peek(ctx: restate.WorkflowSharedContext) -> list[Any]:
-            who = await ctx.get("who", type_hint=str)
-            return [who, await ctx.promise("p", type_hint=str).peek()]
-
-        async with (
-            code(flow) as endpoint,
-            world(tmp_path, endpoint, journal_retention="0s") as here,
-        ):
-            assert await here.call("/Flow/k/run_it") == "done"
-            assert await here.call("/Flow/k/peek") == ["me", "kept"]
-            assert (await here.post("/Flow/k/run_it")).status == 409
-            await _until_rows(here, invocation=0, state=0, promise=0)
-            assert await here.call("/Flow/k/peek") == [None, None]
-            assert await here.call("/Flow/k/run_it") == "done"
-            assert set(seen) == {None}
-
-    run(test())
+async def test_what_is_kept_if_nothing_is_said(steadfaas: Steadfaas) -> None:
+    service, _ = _service("S", None, None)
+    await steadfaas.deploy(restate.app([service]))
+    assert result(await post(steadfaas, "/S/work", key="one")) == 1
+    assert result(await post(steadfaas, "/S/work")) == 2
+    await steadfaas.advance("23h 59m")
+    rows = _rows(steadfaas)
+    assert (rows["invocation"], rows["journal"]) == (2, 6)
+    await steadfaas.advance("2 min")
+    assert sum(_rows(steadfaas).values()) == 0
 
 
-def test_what_expired_while_the_engine_was_down(tmp_path: Path) -> None:
-    async def test() -> None:
-        short, _ = _service("Short", 50, 50)
-        async with code(short) as endpoint:
-            async with world(tmp_path, endpoint) as here:
-                for _ in range(250):  # more than one step of the sweep
-                    await here.call("/Short/work")
-            async with world(tmp_path) as here:
-                await _until_rows(here, invocation=0, journal=0)
-                assert await here.call("/Short/work") == 251
+async def test_a_callee_without_retention_still_answers_its_callers(steadfaas: Steadfaas) -> None:
+    brief = restate.Service("Brief", journal_retention=NONE)
+    gate = asyncio.Event()
+    inside: list[int] = []
 
-    run(test())
+    @brief.handler()
+    async def work(ctx: restate.Context) -> str:
+        inside.append(1)
+        await gate.wait()
+        return "done"
+
+    @brief.handler()
+    async def call(ctx: restate.Context) -> str:
+        return await ctx.service_call(work, arg=None)
+
+    await steadfaas.deploy(restate.app([brief]))
+    called = asyncio.ensure_future(post(steadfaas, "/Brief/call"))
+    sent = await steadfaas.send("Brief/work")
+    path = f"/restate/invocation/{sent.text_id}/attach"
+    attached = [asyncio.ensure_future(steadfaas.request("GET", path)) for _ in range(3)]
+    await until(lambda: len(inside) == 2)
+    waiters = steadfaas._host.running.waiters
+    await until(lambda: len(waiters._waiting.get(sent.id, ())) == 3)
+    gate.set()
+    assert result(await called) == "done"
+    assert [result(reply) for reply in await asyncio.gather(*attached)] == ["done"] * 3
+    await idle(steadfaas)
+    assert sum(_rows(steadfaas).values()) == 0
 
 
-def test_a_workflow_that_is_not_kept_leaves_nothing_to_the_next(tmp_path: Path) -> None:
-    async def test() -> None:
-        flow = restate.Workflow("Flow")
+@pytest.mark.steadfaas(defaults=HandlerOptions(journal_retention=0))
+async def test_a_workflow_goes_with_its_state_and_promises(steadfaas: Steadfaas) -> None:
+    flow = restate.Workflow("Flow")
+    seen: list[str | None] = []
 
-        @flow.main(workflow_retention=timedelta(0))
-        async def run_it(ctx: restate.WorkflowContext) -> list[Any]:
-            who = await ctx.get("who", type_hint=str)
-            before = [who, await ctx.promise("p", type_hint=str).peek()]
-            ctx.set("who", "me")
-            await ctx.promise("p", type_hint=str).resolve("kept")
-            return before
+    @flow.main(workflow_retention=30 * DAY)
+    async def run_it(ctx: restate.WorkflowContext) -> str:
+        seen.append(await ctx.get("who", type_hint=str))
+        ctx.set("who", "me")
+        await ctx.promise("p", type_hint=str).resolve("kept")
+        return "done"
 
-        async with code(flow) as endpoint, world(tmp_path, endpoint) as here:
-            assert await here.call("/Flow/k/run_it") == [None, None]
-            assert await here.call("/Flow/k/run_it") == [None, None]
-            assert sum(_rows(here).values()) == 0
+    @flow.handler()
+    async def peek(ctx: restate.WorkflowSharedContext) -> list[str | None]:
+        who = await ctx.get("who", type_hint=str)
+        return [who, await ctx.promise("p", type_hint=str).peek()]
 
-    run(test())
+    await steadfaas.deploy(restate.app([flow]))
+    assert result(await post(steadfaas, "/Flow/k/run_it")) == "done"
+    assert result(await post(steadfaas, "/Flow/k/peek")) == ["me", "kept"]
+    await steadfaas.advance(30 * DAY - timedelta(milliseconds=1))
+    assert result(await post(steadfaas, "/Flow/k/peek")) == ["me", "kept"]
+    assert (await post(steadfaas, "/Flow/k/run_it")).status == 409
+    await steadfaas.advance("2 s")
+    assert sum(_rows(steadfaas).values()) == 0
+    assert result(await post(steadfaas, "/Flow/k/peek")) == [None, None]
+    assert result(await post(steadfaas, "/Flow/k/run_it")) == "done"
+    assert set(seen) == {None}
+    await idle(steadfaas)
+
+
+async def test_what_expired_while_the_engine_was_down(steadfaas: Steadfaas) -> None:
+    short, _ = _service("Short", DAY, DAY)
+    await steadfaas.deploy(restate.app([short]))
+    for _ in range(250):  # more than one step of the sweep
+        await steadfaas.send("Short/work")
+    await idle(steadfaas)
+    assert _rows(steadfaas)["invocation"] == 250
+    await crash_for(steadfaas, "2 days")
+    seen: list[int] = []
+
+    def gone() -> bool:
+        seen.append(_rows(steadfaas)["invocation"])
+        return seen[-1] == 0
+
+    settling = asyncio.ensure_future(steadfaas.settle())
+    await until(gone)
+    await settling
+    assert list(dict.fromkeys(seen)) == [250, 150, 50, 0], "in steps, between other work"
+    assert sum(_rows(steadfaas).values()) == 0
+    assert result(await post(steadfaas, "/Short/work")) == 251
+    await idle(steadfaas)
+
+
+async def test_a_workflow_that_is_not_kept_leaves_nothing_to_the_next(
+    steadfaas: Steadfaas,
+) -> None:
+    flow = restate.Workflow("Flow")
+
+    @flow.main(workflow_retention=NONE)
+    async def run_it(ctx: restate.WorkflowContext) -> list[str | None]:
+        who = await ctx.get("who", type_hint=str)
+        before = [who, await ctx.promise("p", type_hint=str).peek()]
+        ctx.set("who", "me")
+        await ctx.promise("p", type_hint=str).resolve("kept")
+        return before
+
+    await steadfaas.deploy(restate.app([flow]))
+    assert result(await post(steadfaas, "/Flow/k/run_it")) == [None, None]
+    assert result(await post(steadfaas, "/Flow/k/run_it")) == [None, None]
+    await idle(steadfaas)
+    assert sum(_rows(steadfaas).values()) == 0

@@ -3,210 +3,145 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import timedelta
-from pathlib import Path
 
+import pytest
 import restate
 
-from tests.runtime.in_process import HASTY, code, run, world
+from steadfaas.deployments.catalog import HandlerOptions
+from steadfaas.machine.retry import RetryPolicy
+from steadfaas.testing import Steadfaas
+from tests.runtime.in_kit import Watched, crash_for, idle, post, told, until
+from tests.runtime.works import Works
 
-TEN_MS = timedelta(milliseconds=10)
+pytestmark = pytest.mark.asyncio
 
-
-class Works:
-    """Steps that fail as often as they are told."""
-
-    def __init__(self) -> None:
-        self.runs = 0
-        self.failures = 0
-        self.gate = asyncio.Event()
-        self.service = service = restate.Service("Works", invocation_retry_policy=HASTY)
-
-        def step() -> int:
-            self.runs += 1
-            if self.runs <= self.failures:
-                raise RuntimeError(f"failure {self.runs}")
-            return self.runs
-
-        @service.handler()
-        async def bounded(ctx: restate.Context, attempts: int) -> int:
-            options = restate.RunOptions[int](
-                max_attempts=attempts, initial_retry_interval=TEN_MS, retry_interval_factor=1.0
-            )
-            return await ctx.run_typed("step", step, options)
-
-        @service.handler()
-        async def unbounded(ctx: restate.Context) -> int:
-            return await ctx.run_typed("step", step)
-
-        @service.handler()
-        async def caught(ctx: restate.Context) -> str:
-            options = restate.RunOptions[int](max_attempts=2, initial_retry_interval=TEN_MS)
-            try:
-                await ctx.run_typed("step", step, options)
-            except restate.TerminalError:
-                return "went on without it"
-            return "no failure"
-
-        @service.handler()
-        async def three(ctx: restate.Context) -> list[int]:
-            return [await ctx.run_typed(f"step {number}", step) for number in range(3)]
-
-        @service.handler()
-        async def sleep(ctx: restate.Context, milliseconds: int) -> str:
-            await ctx.sleep(timedelta(milliseconds=milliseconds))
-            return "awake"
-
-        @service.handler()
-        async def many_sleeps(ctx: restate.Context, count: int) -> int:
-            sleeps = [ctx.sleep(timedelta(milliseconds=5 * number)) for number in range(count)]
-            await restate.gather(*sleeps)
-            return count
-
-        @service.handler()
-        async def timeout(ctx: restate.Context) -> str:
-            _, value = ctx.awakeable(type_hint=str)
-            match await restate.select(value=value, late=ctx.sleep(timedelta(milliseconds=40))):
-                case ["late", _]:
-                    return "too late"
-            return "in time"
-
-        @service.handler()
-        async def same_again(ctx: restate.Context) -> list[object]:
-            seen = [ctx.random().random(), str(ctx.uuid()), await ctx.time()]
-            self.runs += 1
-            self.seen.append(seen)
-            if self.runs < 3:
-                raise RuntimeError("once more")
-            return seen
-
-        self.seen: list[list[object]] = []
+SECOND = 1000
+DAY = 86_400 * SECOND
 
 
-def test_a_step_gives_up_after_its_attempts(tmp_path: Path) -> None:
-    async def test() -> None:
-        works = Works()
-        works.failures = 1000
-        async with (
-            code(works.service) as endpoint,
-            world(tmp_path, endpoint, retry_max_attempts="2") as here,
-        ):
-            reply = await here.post("/Works/bounded", 4)
-            assert reply.status == 500
-            assert reply.headers["x-restate-error-source"] == "invocation"
-            assert "failure 4" in reply.json()["message"]
-            # The step's own policy bounds it, not the invocation's two attempts.
-            assert works.runs == 4
-
-    run(test())
+@pytest.fixture
+def works() -> Works:
+    """The handlers of the test; `_deploy` serves them."""
+    return Works()
 
 
-def test_a_step_that_succeeds_in_time(tmp_path: Path) -> None:
-    async def test() -> None:
-        works = Works()
-        works.failures = 3
-        async with code(works.service) as endpoint, world(tmp_path, endpoint) as here:
-            assert await here.call("/Works/bounded", 4) == 4
-            works.runs, works.failures = 0, 5
-            assert await here.call("/Works/unbounded") == 6
-            works.runs, works.failures = 0, 1000
-            assert await here.call("/Works/caught") == "went on without it"
-            assert works.runs == 2
-
-    run(test())
+async def _deploy(steadfaas: Steadfaas, works: Works) -> None:
+    await steadfaas.deploy(Watched(works.service))
 
 
-def test_a_step_that_is_done_is_never_done_again(tmp_path: Path) -> None:
-    async def test() -> None:
-        works = Works()
-        async with code(works.service) as endpoint, world(tmp_path, endpoint) as here:
-            assert await here.call("/Works/three") == [1, 2, 3]
-            assert works.runs == 3
-
-    run(test())
-
-
-def test_a_sleep_survives_a_restart(tmp_path: Path) -> None:
-    async def test() -> None:
-        works = Works()
-        async with code(works.service) as endpoint:
-            async with world(tmp_path, endpoint) as here:
-                begun = time.time()
-                id = await here.send("/Works/sleep", 300)
-                past = await here.send("/Works/sleep", 30)
-                await here.until(id, "suspended")
-                await here.until(past, "suspended", "completed")
-            await asyncio.sleep(0.05)  # one of them is due while nobody is there
-            async with world(tmp_path) as here:
-                assert await here.result(past) == "awake"
-                assert (await here.look(id))["status"] == "suspended"
-                assert await here.result(id) == "awake"
-                assert time.time() - begun >= 0.3
-                assert len((await here.look(id))["attempts"]) == 2
-                await here.idle()
-
-    run(test())
+@pytest.mark.steadfaas(defaults=HandlerOptions(retry=RetryPolicy(max_attempts=2)))
+async def test_a_step_gives_up_after_its_attempts(steadfaas: Steadfaas, works: Works) -> None:
+    works.failures = 1000
+    await _deploy(steadfaas, works)
+    asked = asyncio.create_task(post(steadfaas, "Works/bounded", 4))
+    await until(lambda: works.runs > 0)
+    await steadfaas.run_until_idle()
+    reply = await asked
+    assert reply.headers["x-restate-error-source"] == "invocation"
+    status, message = told(reply)
+    assert status == 500
+    assert "failure 4" in message
+    # The step's own policy bounds it, not the invocation's two attempts.
+    assert works.runs == 4
+    await idle(steadfaas)
 
 
-def test_many_sleeps_of_one_handler(tmp_path: Path) -> None:
-    async def test() -> None:
-        works = Works()
-        async with code(works.service) as endpoint, world(tmp_path, endpoint) as here:
-            assert await here.call("/Works/many_sleeps", 20) == 20
-            assert await here.call("/Works/timeout") == "too late"
-            timers = here.engine.store.reader.execute("SELECT count(*) FROM timer").fetchone()
-            assert timers == (0,)
-            await here.idle()
-
-    run(test())
-
-
-def test_chance_and_time_are_the_same_in_every_attempt(tmp_path: Path) -> None:
-    async def test() -> None:
-        works = Works()
-        async with code(works.service) as endpoint, world(tmp_path, endpoint) as here:
-            seen = await here.call("/Works/same_again")
-            assert works.seen == [seen] * 3
-            works.runs = 2
-            assert await here.call("/Works/same_again") != seen
-
-    run(test())
+async def test_a_step_that_succeeds_in_time(steadfaas: Steadfaas, works: Works) -> None:
+    await _deploy(steadfaas, works)
+    works.failures = 3
+    start = steadfaas.now()
+    assert await steadfaas.call("Works/bounded", 4) == 4
+    assert steadfaas.now() - start < SECOND, "three retries after 10 ms each"
+    works.runs, works.failures = 0, 5
+    assert await steadfaas.call("Works/unbounded") == 6
+    works.runs, works.failures = 0, 1000
+    assert await steadfaas.call("Works/caught") == "went on without it"
+    assert works.runs == 2
+    await idle(steadfaas)
 
 
-def test_an_attempt_that_is_silent_for_too_long_is_dropped(tmp_path: Path) -> None:
-    async def test() -> None:
-        slow = restate.Service(
-            "Slow", abort_timeout=timedelta(milliseconds=60), invocation_retry_policy=HASTY
-        )
-        runs: list[int] = []
-
-        @slow.handler()
-        async def think(ctx: restate.Context) -> str:
-            runs.append(1)
-            if len(runs) < 3:
-                await asyncio.sleep(5)
-            return "thought"
-
-        async with code(slow) as endpoint, world(tmp_path, endpoint) as here:
-            id = await here.send("/Slow/think")
-            assert await here.result(id) == "thought"
-            outcomes = [attempt["outcome"] for attempt in (await here.look(id))["attempts"]]
-            assert outcomes == ["RT0001", "RT0001", "completed"]
-
-    run(test())
+async def test_a_step_that_is_done_is_never_done_again(steadfaas: Steadfaas, works: Works) -> None:
+    await _deploy(steadfaas, works)
+    assert await steadfaas.call("Works/three") == [1, 2, 3]
+    assert works.runs == 3
+    await idle(steadfaas)
 
 
-def test_retries_of_one_do_not_hold_up_another(tmp_path: Path) -> None:
-    async def test() -> None:
-        works = Works()
-        works.failures = 10**9
-        async with code(works.service) as endpoint, world(tmp_path, endpoint) as here:
-            for _ in range(30):
-                await here.send("/Works/unbounded")
-            begun = time.perf_counter()
-            for _ in range(20):
-                assert await here.call("/Works/sleep", 0) == "awake"
-            assert time.perf_counter() - begun < 5
+async def test_a_sleep_survives_a_crash(steadfaas: Steadfaas, works: Works) -> None:
+    await _deploy(steadfaas, works)
+    start = steadfaas.now()
+    long = await steadfaas.send("Works/sleep", 3 * DAY)
+    short = await steadfaas.send("Works/sleep", DAY)
+    await steadfaas.settle()
+    assert (long.status, short.status) == ("suspended", "suspended")
+    await crash_for(steadfaas, "2 days")  # one of them is due while nobody is there
+    await steadfaas.settle()
+    assert (long.status, short.status) == ("suspended", "completed")
+    assert await short.result() == "awake"
+    assert await long.result() == "awake"
+    assert steadfaas.now() == start + 3 * DAY
+    assert long.attempts.outcomes == ["suspended", "completed"]
+    await idle(steadfaas)
 
-    run(test())
+
+async def test_many_sleeps_of_one_handler(steadfaas: Steadfaas, works: Works) -> None:
+    await _deploy(steadfaas, works)
+    start = steadfaas.now()
+    assert await steadfaas.call("Works/many_sleeps", 20) == 20
+    assert steadfaas.now() == start + 5 * 19
+    assert await steadfaas.call("Works/timeout") == "too late"
+    assert steadfaas.now() == start + 5 * 19 + 40
+    reader = steadfaas._host.running.store.reader
+    assert reader.execute("SELECT count(*) FROM timer").fetchone() == (0,)
+    await idle(steadfaas)
+
+
+async def test_chance_and_time_are_the_same_in_every_attempt(
+    steadfaas: Steadfaas, works: Works
+) -> None:
+    await _deploy(steadfaas, works)
+    start = steadfaas.now()
+    seen = await steadfaas.call("Works/same_again")
+    assert works.seen == [seen] * 3
+    assert seen[2] == start / SECOND
+    assert steadfaas.now() > start, "the later attempts ran at another time"
+    works.runs = 2
+    assert await steadfaas.call("Works/same_again") != seen
+    await idle(steadfaas)
+
+
+async def test_an_attempt_that_is_silent_for_too_long_is_dropped(steadfaas: Steadfaas) -> None:
+    slow = restate.Service("Slow", abort_timeout=timedelta(minutes=2))
+    runs: list[int] = []
+
+    @slow.handler()
+    async def think(ctx: restate.Context) -> str:
+        runs.append(steadfaas.now())
+        return "thought"
+
+    await steadfaas.deploy(Watched(slow))
+    steadfaas.delay(by="1h", attempts=[1, 2])
+    start = steadfaas.now()
+    sent = await steadfaas.send("Slow/think")
+    assert await sent.result() == "thought"
+    assert sent.attempts.outcomes == ["RT0001", "RT0001", "completed"]
+    assert len(runs) == 1
+    assert start + 240 * SECOND < runs[0] < start + 250 * SECOND
+    await idle(steadfaas)
+
+
+async def test_retries_of_one_do_not_hold_up_another(steadfaas: Steadfaas, works: Works) -> None:
+    works.failures = 10**9
+    await _deploy(steadfaas, works)
+    failing = [await steadfaas.send("Works/unbounded") for _ in range(30)]
+    await steadfaas.settle()
+    now = steadfaas.now()
+    for _ in range(20):
+        assert await steadfaas.call("Works/sleep", 0) == "awake"
+    assert steadfaas.now() == now, "it waited for a retry of another"
+    assert {each.status for each in failing} == {"backing-off"}
+    await steadfaas.advance("5 min")
+    assert all(len(each.attempts) >= 5 for each in failing)
+    assert await steadfaas.call("Works/sleep", 0) == "awake"
+    await idle(steadfaas)

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from datetime import timedelta
 
 import pytest
 import restate
 
-from tests.runtime.in_process import HASTY, World, code, run, world
+from steadfaas.deployments.catalog import HandlerOptions
+from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy
+from steadfaas.servers.http1 import Reply
+from steadfaas.testing import Invocation, InvocationFailed, Refused, Steadfaas
+from tests.runtime.books import check_books
+from tests.runtime.in_kit import handle, idle, output, post, result, told
+
+pytestmark = pytest.mark.asyncio
 
 CANCELLED = 409
+EVERY_MINUTE = restate.InvocationRetryPolicy(
+    initial_interval=timedelta(minutes=1), exponentiation_factor=1.0
+)
 
 
 class Office:
     """Handlers that wait for something, and tell the test when they do."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: restate.InvocationRetryPolicy | None = EVERY_MINUTE) -> None:
         self.names: asyncio.Queue[str] = asyncio.Queue()
         self.children: asyncio.Queue[str] = asyncio.Queue()
         self.log: list[str] = []
         self.before = asyncio.Event()
         self.before.set()
         self.broken = False
-        self.service = service = restate.Service("Office", invocation_retry_policy=HASTY)
-        self.box = box = restate.VirtualObject("Box", invocation_retry_policy=HASTY)
+        self.failing = 0  # runs of `fail`
+        self.reached = 0  # handlers that got past `before`
+        self.service = service = restate.Service("Office", invocation_retry_policy=policy)
+        self.box = box = restate.VirtualObject("Box", invocation_retry_policy=policy)
 
         @service.handler()
         async def wait(ctx: restate.Context) -> str:
             name, value = ctx.awakeable(type_hint=str)
             await ctx.run_typed("tell", lambda: self.names.put_nowait(name))
             await self.before.wait()
+            self.reached += 1
             return await value
 
         @service.handler()
@@ -90,6 +101,7 @@ class Office:
 
         @service.handler()
         async def fail(ctx: restate.Context) -> str:
+            self.failing += 1
             if self.broken:
                 raise RuntimeError("broken")
             return "mended"
@@ -105,14 +117,23 @@ class Office:
             return "used"
 
 
-@asynccontextmanager
-async def office(tmp_path: Path, **fields: object) -> AsyncIterator[tuple[Office, World]]:
-    made = Office()
-    async with (
-        code(made.service, made.box) as endpoint,
-        world(tmp_path, endpoint, **fields) as here,
-    ):
-        yield made, here
+async def office(
+    kit: Steadfaas, policy: restate.InvocationRetryPolicy | None = EVERY_MINUTE
+) -> Office:
+    made = Office(policy)
+    await kit.deploy(restate.app([made.service, made.box]))
+    return made
+
+
+async def attach(kit: Steadfaas, invocation: Invocation) -> Reply:
+    """Wait for its result as a client does; time stands still."""
+    return await kit.request("GET", f"/restate/invocation/{invocation.text_id}/attach")
+
+
+async def settled(kit: Steadfaas, invocation: Invocation) -> str:
+    """Its status when nothing happens any more without time passing."""
+    await kit.settle()
+    return invocation.status
 
 
 # --- awakeables --------------------------------------------------------------------------------
@@ -128,294 +149,280 @@ async def office(tmp_path: Path, **fields: object) -> AsyncIterator[tuple[Office
         ("reject by handler", 418, "a handler says no"),
     ],
 )
-def test_an_awakeable_is_completed_once(
-    tmp_path: Path, how: str, status: int, answer: str, early: bool
+async def test_an_awakeable_is_completed_once(
+    steadfaas: Steadfaas, how: str, status: int, answer: str, early: bool
 ) -> None:
-    async def complete(here: World, name: str) -> None:
-        if how == "resolve":
-            assert (await here.post(f"/restate/awakeables/{name}/resolve", "it is")).status == 202
-        elif how == "reject":
-            reply = await here.post(
-                f"/restate/awakeables/{name}/reject",
-                data="it is not",
-                headers={"content-type": "text/plain"},
-            )
-            assert reply.status == 202
-        else:
-            await here.call(f"/Office/{how.partition(' ')[0]}", name)
-
-    async def test() -> None:
-        async with office(tmp_path) as (made, here):
-            if early:
-                made.before.clear()
-            id = await here.send("/Office/wait")
-            name = await made.names.get()
-            if not early:
-                await here.until(id, "suspended")
-            await complete(here, name)
-            # The first one counted: nothing of these is seen, and none of them is an error.
-            await here.post(f"/restate/awakeables/{name}/resolve", "too late")
-            await here.post(f"/restate/awakeables/{name}/reject", "too late")
-            made.before.set()
-            reply = await here.get(f"/restate/invocation/{id}/attach")
-            assert reply.status == status
-            body = reply.json()
-            assert (body if status == 200 else body["message"]) == answer
-            assert (await here.post(f"/restate/awakeables/{name}/resolve", "x")).status == 202
-            await here.idle()
-
-    run(test())
+    made = await office(steadfaas)
+    if early:
+        made.before.clear()
+    sent = await steadfaas.send("Office/wait")
+    name = await made.names.get()
+    if not early:
+        assert await settled(steadfaas, sent) == "suspended"
+    # Nothing here lets things settle: an early handler is held inside its exchange.
+    assert await _complete(steadfaas, name, how) in (200, 202)
+    # The first one counted: nothing of these is seen, and none of them is an error.
+    path = f"/restate/awakeables/{name}"
+    assert (await post(steadfaas, f"{path}/resolve", "too late")).status == 202
+    assert (await _reject(steadfaas, name, "too late")).status == 202
+    if early:
+        assert made.reached == 0
+    made.before.set()
+    reply = await attach(steadfaas, sent)
+    if status == 200:
+        assert result(reply) == answer
+    else:
+        assert told(reply) == (status, answer)
+    assert (await post(steadfaas, f"{path}/resolve", "x")).status == 202
+    await idle(steadfaas)
 
 
-def test_the_first_of_two(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with office(tmp_path) as (made, here):
-            id = await here.send("/Office/wait_for_either")
-            await made.names.get()
-            second = await made.names.get()
-            await here.until(id, "suspended")
-            await here.post(f"/restate/awakeables/{second}/resolve", "b")
-            assert await here.result(id) == ["second", "b"]
-
-    run(test())
+async def _complete(kit: Steadfaas, name: str, how: str) -> int:
+    if how == "resolve":
+        return (await post(kit, f"/restate/awakeables/{name}/resolve", "it is")).status
+    if how == "reject":
+        return (await _reject(kit, name, "it is not")).status
+    return (await post(kit, f"/Office/{how.partition(' ')[0]}", name)).status
 
 
-def test_an_awakeable_survives_a_restart(tmp_path: Path) -> None:
-    async def test() -> None:
-        made = Office()
-        async with code(made.service, made.box) as endpoint:
-            async with world(tmp_path, endpoint) as here:
-                id = await here.send("/Office/wait")
-                name = await made.names.get()
-                await here.until(id, "suspended")
-            async with world(tmp_path) as here:
-                assert (await here.look(id))["status"] == "suspended"
-                await here.post(f"/restate/awakeables/{name}/resolve", "still here")
-                assert await here.result(id) == "still here"
+async def _reject(kit: Steadfaas, name: str, reason: str) -> Reply:
+    path = f"/restate/awakeables/{name}/reject"
+    return await kit.request("POST", path, reason.encode(), {"content-type": "text/plain"})
 
-    run(test())
+
+async def test_the_first_of_two(steadfaas: Steadfaas) -> None:
+    made = await office(steadfaas)
+    sent = await steadfaas.send("Office/wait_for_either")
+    assert await settled(steadfaas, sent) == "suspended"
+    made.names.get_nowait()
+    await steadfaas.resolve(made.names.get_nowait(), "b")
+    assert await sent.result() == ["second", "b"]
+    await idle(steadfaas)
+
+
+async def test_an_awakeable_survives_a_crash(steadfaas: Steadfaas) -> None:
+    made = await office(steadfaas)
+    sent = await steadfaas.send("Office/wait")
+    assert await settled(steadfaas, sent) == "suspended"
+    await steadfaas.crash()
+    assert await settled(steadfaas, sent) == "suspended"
+    await steadfaas.resolve(made.names.get_nowait(), "still here")
+    assert await sent.result() == "still here"
+    assert made.names.empty(), "the step that told the name ran once"
+    await idle(steadfaas)
 
 
 # --- cancel ------------------------------------------------------------------------------------
 
 
-def test_cancel_reaches_the_child_first_and_lets_it_undo(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with office(tmp_path) as (made, here):
-            id = await here.send("/Office/parent")
-            child = await made.children.get()
-            await made.names.get()
-            await here.until(child, "suspended")
-            await here.until(id, "suspended")
-            assert (await here.operate(id, "cancel")).status == 202
-            reply = await here.get(f"/restate/invocation/{id}/attach")
-            assert reply.status == CANCELLED
-            assert (await here.until(child, "completed"))["result"]["code"] == CANCELLED
-            assert len(made.log) == 1
-            assert made.log[0].startswith("undone: ")
-            assert (await here.operate(id, "cancel")).status == 409
-            await here.idle()
-
-    run(test())
-
-
-def test_a_handler_may_refuse_to_be_cancelled(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with office(tmp_path) as (made, here):
-            id = await here.send("/Office/stubborn")
-            name = await made.names.get()
-            await here.until(id, "suspended")
-            assert (await here.operate(id, "cancel")).status == 202
-            await here.until(id, "suspended", attempts=3)
-            await here.post(f"/restate/awakeables/{name}/resolve", "value")
-            assert await here.result(id) == "stayed, and got value"
-
-    run(test())
+async def test_cancel_reaches_the_child_first_and_lets_it_undo(steadfaas: Steadfaas) -> None:
+    made = await office(steadfaas)
+    sent = await steadfaas.send("Office/parent")
+    assert await settled(steadfaas, sent) == "suspended"
+    child = handle(steadfaas, made.children.get_nowait())
+    assert child.status == "suspended"
+    assert not await steadfaas._host.running.cancel(sent.id), "it goes on, to its own end"
+    assert (await attach(steadfaas, sent)).status == CANCELLED
+    assert await settled(steadfaas, child) == "completed"
+    with pytest.raises(InvocationFailed) as caught:
+        await child.result()
+    assert caught.value.code == CANCELLED
+    assert len(made.log) == 1
+    assert made.log[0].startswith("undone: ")
+    with pytest.raises(Refused) as refused:
+        await sent.cancel()
+    assert refused.value.status == 409
+    await idle(steadfaas)
 
 
-def test_cancel_of_what_has_not_started(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with office(tmp_path) as (made, here):
-            holder = await here.send("/Box/k/hold")
-            name = await made.names.get()
-            waiting = asyncio.ensure_future(here.post("/Box/k/use"))
-            queued = await here.send("/Box/k/use")
-            delayed = await here.send("/Office/fail", delay="1h")
-            await here.until(queued, "pending")
-            for id in (queued, delayed):
-                assert (await here.operate(id, "cancel")).status == 200
-                assert (await here.operate(id, "cancel")).status == 404
-                assert (await here.get(f"/restate/invocation/{id}/output")).status == 404
-            await here.post(f"/restate/awakeables/{name}/resolve", "x")
-            assert await here.result(holder) == "x"
-            assert (await waiting).json() == "used"
-            await here.idle()
-
-    run(test())
+async def test_a_handler_may_refuse_to_be_cancelled(steadfaas: Steadfaas) -> None:
+    made = await office(steadfaas)
+    sent = await steadfaas.send("Office/stubborn")
+    assert await settled(steadfaas, sent) == "suspended"
+    before = len(sent.attempts)
+    assert not await steadfaas._host.running.cancel(sent.id)
+    assert await settled(steadfaas, sent) == "suspended"
+    assert len(sent.attempts) == before + 1
+    await steadfaas.resolve(made.names.get_nowait(), "value")
+    assert await sent.result() == "stayed, and got value"
+    await idle(steadfaas)
 
 
-def test_a_caller_that_waits_is_told_of_the_cancel(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with office(tmp_path) as (made, here):
-            await here.send("/Box/k/hold")
-            await made.names.get()
-            headers = {"idempotency-key": "one"}
-            waiting = asyncio.ensure_future(here.post("/Box/k/use", headers=headers))
-            attached = None
-            while attached is None or attached.status == 404:
-                attached = await here.get("/restate/invocation/Box/k/use/one/output")
-            assert attached.status == 470
-            looked = await here.ask(
-                "POST",
-                f"{here.ingress}/restate/lookup",
-                json={
-                    "target": "idempotentInvocation",
-                    "service": "Box",
-                    "serviceKey": "k",
-                    "handler": "use",
-                    "idempotencyKey": "one",
-                },
-            )
-            assert (await here.operate(looked.json()["invocationId"], "cancel")).status == 200
-            reply = await waiting
-            assert (reply.status, reply.json()["message"]) == (409, "canceled")
+async def test_cancel_of_what_has_not_started(steadfaas: Steadfaas) -> None:
+    made = await office(steadfaas)
+    holder = await steadfaas.send("Box/k/hold")
+    await steadfaas.settle()
+    waiting = asyncio.ensure_future(post(steadfaas, "/Box/k/use"))
+    await steadfaas.settle()
+    queued = await steadfaas.send("Box/k/use")
+    delayed = await steadfaas.send("Office/fail", delay="1h")
+    await steadfaas.settle()
+    assert [one.status for one in (holder, queued, delayed)] == [
+        "suspended", "pending", "scheduled",
+    ]  # fmt: skip
+    for one in (queued, delayed):
+        assert await steadfaas._host.running.cancel(one.id), "it had not started, and is gone"
+        assert one.status == "unknown"
+        with pytest.raises(Refused) as refused:
+            await one.cancel()
+        assert refused.value.status == 404
+        assert (await output(steadfaas, one.text_id)).status == 404
+    await steadfaas.resolve(made.names.get_nowait(), "x")
+    assert await holder.result() == "x"
+    assert result(await waiting) == "used"
+    await steadfaas.advance("2h")
+    assert made.failing == 0, "what was cancelled does not start after all"
+    await idle(steadfaas)
 
-    run(test())
+
+async def test_a_caller_that_waits_is_told_of_the_cancel(steadfaas: Steadfaas) -> None:
+    await office(steadfaas)
+    await steadfaas.send("Box/k/hold")
+    await steadfaas.settle()
+    waiting = asyncio.ensure_future(post(steadfaas, "/Box/k/use", key="one"))
+    await steadfaas.settle()
+    assert (await output(steadfaas, "Box/k/use/one")).status == 470
+    looked = await post(
+        steadfaas,
+        "/restate/lookup",
+        {
+            "target": "idempotentInvocation",
+            "service": "Box",
+            "serviceKey": "k",
+            "handler": "use",
+            "idempotencyKey": "one",
+        },
+    )
+    used = handle(steadfaas, result(looked)["invocationId"])
+    assert not waiting.done()
+    assert await steadfaas._host.running.cancel(used.id), "it had not started, and is gone"
+    assert told(await waiting) == (409, "canceled")
+    check_books(steadfaas._host.running)
 
 
 # --- kill --------------------------------------------------------------------------------------
 
 
-def test_kill_takes_the_awaited_child_along(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with office(tmp_path) as (made, here):
-            id = await here.send("/Office/parent")
-            child = await made.children.get()
-            name = await made.names.get()
-            await here.until(child, "suspended")
-            assert (await here.operate(id, "kill")).status == 200
-            for each in (id, child):
-                reply = await here.get(f"/restate/invocation/{each}/attach")
-                assert (reply.status, reply.json()["message"]) == (409, "killed")
-            assert made.log == []
-            assert (await here.operate(id, "kill")).status == 409
-            assert (await here.post(f"/restate/awakeables/{name}/resolve", "x")).status == 202
-            await here.idle()
-
-    run(test())
-
-
-def test_kill_spares_what_was_only_sent(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with office(tmp_path) as (made, here):
-            id = await here.send("/Office/sender")
-            child = await made.children.get()
-            name = await made.names.get()
-            await here.until(child, "suspended")
-            assert (await here.operate(id, "kill")).status == 200
-            await here.post(f"/restate/awakeables/{name}/resolve", "alive")
-            assert await here.result(child) == "alive"
-
-    run(test())
+async def test_kill_takes_the_awaited_child_along(steadfaas: Steadfaas) -> None:
+    made = await office(steadfaas)
+    sent = await steadfaas.send("Office/parent")
+    assert await settled(steadfaas, sent) == "suspended"
+    child = handle(steadfaas, made.children.get_nowait())
+    assert child.status == "suspended"
+    await sent.kill()
+    for each in (sent, child):
+        assert told(await attach(steadfaas, each)) == (409, "killed")
+    assert made.log == []
+    with pytest.raises(Refused) as refused:
+        await sent.kill()
+    assert refused.value.status == 409
+    await steadfaas.resolve(made.names.get_nowait(), "x")
+    assert (child.status, made.log) == ("completed", [])
+    await idle(steadfaas)
 
 
-def test_kill_drops_the_open_attempt_and_frees_the_key(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with office(tmp_path) as (made, here):
-            made.before.clear()
-            id = await here.send("/Office/wait")
-            await made.names.get()
-            holder = await here.send("/Box/k/hold")
-            await made.names.get()
-            used = asyncio.ensure_future(here.call("/Box/k/use"))
-            for each in (id, holder):
-                assert (await here.operate(each, "kill")).status == 200
-            assert await used == "used"
-            made.before.set()
-            assert (await here.look(id))["result"]["message"] == "killed"
-            await here.idle()
-
-    run(test())
+async def test_kill_spares_what_was_only_sent(steadfaas: Steadfaas) -> None:
+    made = await office(steadfaas)
+    sent = await steadfaas.send("Office/sender")
+    assert await settled(steadfaas, sent) == "suspended"
+    child = handle(steadfaas, made.children.get_nowait())
+    assert child.status == "suspended"
+    await sent.kill()
+    assert (sent.status, child.status) == ("completed", "suspended")
+    await steadfaas.resolve(made.names.get_nowait(), "alive")
+    assert await child.result() == "alive"
+    await idle(steadfaas)
 
 
-def test_kill_of_what_backs_off(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with office(tmp_path) as (made, here):
-            made.broken = True
-            id = await here.send("/Office/fail")
-            await here.until(id, "backing-off", attempts=2)
-            assert (await here.operate(id, "kill")).status == 200
-            await asyncio.sleep(0.05)
-            view = await here.look(id)
-            assert (view["status"], view["result"]["message"]) == ("completed", "killed")
-            await here.idle()
+async def test_kill_drops_the_open_attempt_and_frees_the_key(steadfaas: Steadfaas) -> None:
+    made = await office(steadfaas)
+    made.before.clear()
+    sent = await steadfaas.send("Office/wait")
+    await made.names.get()
+    holder = await steadfaas.send("Box/k/hold")
+    await made.names.get()
+    used = asyncio.ensure_future(post(steadfaas, "/Box/k/use"))
+    assert sent.status == "running"
+    # The handler is inside its exchange, and stays there for good: nothing settles before this.
+    await sent.kill()
+    await holder.kill()
+    assert result(await used) == "used"
+    made.before.set()
+    await steadfaas.settle()
+    assert made.reached == 0, "the attempt was dropped where it stood"
+    with pytest.raises(InvocationFailed, match="409: killed"):
+        await sent.result()
+    await idle(steadfaas)
 
-    run(test())
+
+async def test_kill_of_what_backs_off(steadfaas: Steadfaas) -> None:
+    made = await office(steadfaas)
+    made.broken = True
+    sent = await steadfaas.send("Office/fail")
+    await steadfaas.advance("90 s")
+    assert (sent.status, made.failing) == ("backing-off", 2)
+    await sent.kill()
+    await steadfaas.advance("1 day")
+    assert (sent.status, made.failing) == ("completed", 2)
+    with pytest.raises(InvocationFailed, match="409: killed"):
+        await sent.result()
+    await idle(steadfaas)
 
 
 # --- pause and resume --------------------------------------------------------------------------
 
 
-def test_attempts_run_out_and_an_operator_decides(tmp_path: Path) -> None:
-    async def test() -> None:
-        made = Office()
-        made.broken = True
-        made.service.invocation_retry_policy = None
-        async with code(made.service, made.box) as endpoint:
-            async with world(tmp_path, endpoint, retry_max_attempts="3") as here:
-                id = await here.send("/Office/fail")
-                view = await here.until(id, "paused")
-                assert [attempt["outcome"] for attempt in view["attempts"]] == ["RT0007"] * 3
-            async with world(tmp_path, retry_max_attempts="3") as here:
-                assert (await here.look(id))["status"] == "paused"
-                assert (await here.operate(id, "resume")).status == 200
-                view = await here.until(id, "paused", attempts=6)
-                assert len(view["attempts"]) == 6
-                made.broken = False
-                await here.operate(id, "resume")
-                assert await here.result(id) == "mended"
-                await here.idle()
-
-    run(test())
+@pytest.mark.steadfaas(defaults=HandlerOptions(retry=RetryPolicy(max_attempts=3)))
+async def test_attempts_run_out_and_an_operator_decides(steadfaas: Steadfaas) -> None:
+    made = await office(steadfaas, policy=None)
+    made.broken = True
+    sent = await steadfaas.send("Office/fail")
+    await steadfaas.advance("1 day")
+    assert sent.status == "paused"
+    assert sent.attempts.outcomes == ["RT0007"] * 3
+    await steadfaas.crash()
+    assert await settled(steadfaas, sent) == "paused"
+    await sent.resume()
+    await steadfaas.advance("1 day")
+    assert sent.status == "paused"
+    assert sent.attempts.outcomes == ["RT0007"] * 6
+    made.broken = False
+    await sent.resume()
+    assert await sent.result() == "mended"
+    await idle(steadfaas)
 
 
-def test_attempts_run_out_and_the_caller_gets_the_last_error(tmp_path: Path) -> None:
-    async def test() -> None:
-        made = Office()
-        made.broken = True
-        made.service.invocation_retry_policy = None
-        async with (
-            code(made.service, made.box) as endpoint,
-            world(tmp_path, endpoint, retry_max_attempts="2", retry_on_max_attempts="kill") as here,
-        ):
-            reply = await here.post("/Office/fail")
-            assert reply.status == 500
-            assert "broken" in reply.json()["message"]
-            assert len(endpoint.exchanges) == 2
-
-    run(test())
-
-
-def test_resume_of_what_has_not_started(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with office(tmp_path) as (_, here):
-            id = await here.send("/Office/fail", delay="1h")
-            assert (await here.operate(id, "resume")).status == 425
-            unknown = id[:-3] + "zzz"
-            for action in ("cancel", "kill", "resume"):
-                assert (await here.operate(unknown, action)).status == 404
-            assert (await here.look(id))["status"] == "scheduled"
-
-    run(test())
+@pytest.mark.steadfaas(
+    defaults=HandlerOptions(retry=RetryPolicy(max_attempts=2, on_max_attempts=OnMaxAttempts.KILL))
+)
+async def test_attempts_run_out_and_the_caller_gets_the_last_error(steadfaas: Steadfaas) -> None:
+    made = await office(steadfaas, policy=None)
+    made.broken = True
+    waiting = asyncio.ensure_future(post(steadfaas, "/Office/fail"))
+    await steadfaas.settle()
+    await steadfaas.advance("1 day")
+    status, message = told(await waiting)
+    assert status == 500
+    assert "broken" in message
+    assert made.failing == 2
+    await idle(steadfaas)
 
 
-def test_what_an_operator_may_not_do_is_no_error_of_ours(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+async def test_resume_of_what_has_not_started(
+    steadfaas: Steadfaas, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def test() -> None:
-        async with office(tmp_path) as (_, here):
-            id = await here.send("/Office/fail", delay="1h")
-            assert (await here.operate(id, "resume")).status == 425
-
-    run(test())
+    await office(steadfaas)
+    sent = await steadfaas.send("Office/fail", delay="1h")
+    with pytest.raises(Refused) as refused:
+        await sent.resume()
+    assert refused.value.status == 425
+    unknown = handle(steadfaas, sent.text_id[:-3] + "zzz")
+    for act in (unknown.cancel, unknown.kill, unknown.resume):
+        with pytest.raises(Refused) as refused:
+            await act()
+        assert refused.value.status == 404
+    assert sent.status == "scheduled"
+    # What an operator may not do is no error of ours.
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    assert await sent.result() == "mended"
+    await idle(steadfaas)

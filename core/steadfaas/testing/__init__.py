@@ -12,12 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from steadfaas.testing.asgi import AsgiApp
     from steadfaas.testing.failures import InvocationFailed, NonDeterminism, Refused, Stuck
     from steadfaas.testing.handles import Attempt, Attempts, Deployment, Invocation
     from steadfaas.testing.kit import Steadfaas
     from steadfaas.testing.stories import JournalEntry
 
 __all__ = [
+    "AsgiApp",
     "Attempt",
     "Attempts",
     "Deployment",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "asgi": ("AsgiApp",),
     "failures": ("InvocationFailed", "NonDeterminism", "Refused", "Stuck"),
     "handles": ("Attempt", "Attempts", "Deployment", "Invocation"),
     "kit": ("Steadfaas",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, overload
@@ -111,13 +110,7 @@ class Invocation:
         output = await self._host.outcome(self.id, repr(self), milliseconds(within))
         if output.failure is not None:
             raise InvocationFailed(output.failure.code, output.failure.message)
-        content = b"" if output.value is None else output.value.content
-        if not content:
-            return None
-        try:
-            return json.loads(content)
-        except ValueError:
-            return content
+        return stories.plain(b"" if output.value is None else output.value.content)
 
     async def cancel(self) -> None:
         """Ask it to stop; the handler decides how. Raises Refused if it has ended."""
@@ -173,6 +166,21 @@ class Invocation:
         """The journal as it is stored; empty if it is not kept."""
         inv = stories.load(self._host.running, self.id)
         return [] if inv is None else stories.journal(inv)
+
+    @property
+    def steps(self) -> dict[str, Any]:
+        """The recorded results of its steps by name, from JSON; of one that failed, its failure.
+
+        Of several steps with one name, the last.
+        """
+        inv = stories.load(self._host.running, self.id)
+        return {} if inv is None else stories.steps(inv)
+
+    @property
+    def awakeables(self) -> list[str]:
+        """The ids of the awakeables that it waits for now; give one to `Steadfaas.resolve`."""
+        inv = stories.load(self._host.running, self.id)
+        return [] if inv is None else stories.awakeables(inv)
 
     @property
     def last_failure(self) -> FailureRecord | None:

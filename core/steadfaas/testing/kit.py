@@ -21,6 +21,7 @@ from steadfaas.runtime.engine import Tuning
 from steadfaas.servers.http1 import Reply, Request
 from steadfaas.servers.ingress import Ingress
 from steadfaas.store import keys
+from steadfaas.testing import stories
 from steadfaas.testing.asgi import AsgiApp
 from steadfaas.testing.failures import Refused
 from steadfaas.testing.faults import Fault, attempt_numbers
@@ -375,7 +376,7 @@ class Steadfaas:
         if not slash:
             raise ValueError(f"'{target}' names no state; write `Object/key`")
         entries, _ = keys.all_state(self._host.running.store.reader, service, key, _EVERYTHING)
-        return {name.decode("utf-8", "replace"): _decoded(value) for name, value in entries}
+        return {name.decode("utf-8", "replace"): stories.plain(value) for name, value in entries}
 
     def unfinished(self) -> list[str]:
         """Who is not finished, and what each waits for, in words."""
@@ -443,10 +444,3 @@ def _encoded(value: object) -> tuple[bytes, str | None]:
     if isinstance(value, bytes):
         return value, "application/octet-stream"
     return json.dumps(value).encode(), "application/json"
-
-
-def _decoded(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError:
-        return content

@@ -1,9 +1,13 @@
-"""The official Python SDK's clocks, moved to the test's clock.
+"""The official Python SDK's clocks and threads, made the test's own.
 
 An app that runs in this process computes when a sleep or a delayed send is due from the machine's
 clock. The engine must store that moment in the test's time, to the millisecond: times would differ
 from run to run otherwise. So the SDK is listened to: which lengths of time the handler asked for.
 `ctx.time()` tells the test's time.
+
+The SDK runs steps that are no coroutines in threads. Which of two ends first would decide about
+the order of all that follows. So the loop waits for such a step, as long as it is short: it stays
+in its thread, where it may block and even run a loop of its own, and the order is always the same.
 
 Nothing changes outside exchanges of the kit. An app that does not use the SDK is understood by
 arithmetic: the length is the roundest one that fits.
@@ -11,10 +15,14 @@ arithmetic: the length is the roundest one that fits.
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import sys
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import ContextVar, copy_context
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -23,6 +31,9 @@ from steadfaas.testing.patches import Patches
 _SEND_DELAY: Final = 4  # position of `delay` among the arguments of `sys_send`
 # A clock that is set while a test runs moves by more than this (ms).
 _TOLERANCE: Final = 5
+# How long the loop stands still for a step in a thread (seconds). One that takes longer perhaps
+# waits for the loop itself: for a server of the test's, say.
+_SHORT_STEP: Final = 0.25
 
 
 class Lengths:
@@ -59,6 +70,8 @@ def hold() -> None:
 
         _patches.set(VMWrapper, "sys_sleep", _sleeping(VMWrapper.sys_sleep))
         _patches.set(VMWrapper, "sys_send", _sending(VMWrapper.sys_send))
+        context = server_context.ServerInvocationContext
+        _patches.set(context, "create_run_coroutine", _running(context.create_run_coroutine))
         _patches.set(server_context, "time", SimpleNamespace(**{**vars(time), "time": _time}))
 
 
@@ -86,6 +99,30 @@ def _sending(real: Callable[..., Any]) -> Callable[..., Any]:
         return real(vm, *args, **kwargs)
 
     return sys_send
+
+
+def _running(real: Callable[..., Any]) -> Callable[..., Any]:
+    def create_run_coroutine(context: Any, handle: int, action: Any, *args: Any) -> Any:
+        if CURRENT.get() is not None and not inspect.iscoroutinefunction(action):
+            return real(context, handle, _in_a_thread(action), *args)
+        return real(context, handle, action, *args)
+
+    return create_run_coroutine
+
+
+def _in_a_thread(action: Callable[[], Any]) -> Callable[[], Any]:
+    async def step() -> Any:
+        done: Future[Any] = _threads().submit(copy_context().run, action)
+        wait([done], _SHORT_STEP)  # on purpose, the loop stands still here: see above
+        return done.result() if done.done() else await asyncio.wrap_future(done)
+
+    return step
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """One pool for the whole process; its threads start with the steps that need them."""
+    return ThreadPoolExecutor(32, "steadfaas-step")
 
 
 def _time() -> float:

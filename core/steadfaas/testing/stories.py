@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,6 +57,40 @@ def journal(inv: Invocation) -> list[JournalEntry]:
         text = label(frame_type, payload)
         entries.append(JournalEntry(index, type_name(frame_type), name, text, message))
     return entries
+
+
+def steps(inv: Invocation) -> dict[str, Any]:
+    """The results of its steps by name; the failure of one that failed."""
+    names: dict[int, str] = {}
+    results: dict[str, Any] = {}
+    for frame_type, payload in inv.journal:
+        message = _decoded(frame_type, payload)
+        if frame_type == T.RUN:
+            names[message.result_completion_id] = message.name
+        elif frame_type == T.RUN_COMPLETION and message.completion_id in names:
+            content = b"" if message.value is None else message.value.content
+            results[names[message.completion_id]] = message.failure or plain(content)
+    return results
+
+
+def awakeables(inv: Invocation) -> list[str]:
+    """The ids of the awakeables that a suspended invocation waits for."""
+    signals = decode(m.Suspension, inv.awaits or b"").waiting_signals
+    return [
+        ids.format_awakeable(inv.id, index)
+        for index in signals
+        if index >= ids.FIRST_AWAKEABLE_SIGNAL
+    ]
+
+
+def plain(content: bytes) -> Any:
+    """A value from JSON; None for nothing, the bytes themselves if they are something else."""
+    if not content:
+        return None
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content
 
 
 def label(frame_type: int, payload: bytes) -> str:
@@ -142,9 +177,7 @@ def _holder(engine: Engine, inv: Invocation) -> str:
 def _awaited(inv: Invocation, now: int) -> str:
     awaits = decode(m.Suspension, inv.awaits or b"")
     things = [_completion(inv, completion, now) for completion in awaits.waiting_completions]
-    for index in awaits.waiting_signals:
-        if index >= ids.FIRST_AWAKEABLE_SIGNAL:
-            things.append(f"awakeable {ids.format_awakeable(inv.id, index)}")
+    things += [f"awakeable {id}" for id in awakeables(inv)]
     things += [f"signal '{name}'" for name in awaits.waiting_named_signals]
     return " or ".join(things) or "a cancellation"
 
