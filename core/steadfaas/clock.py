@@ -19,12 +19,16 @@ class Call(Protocol):
         ...
 
 
-class Clock(Protocol):
-    """Where the engine gets its time."""
+class Time(Protocol):
+    """For those who only look at the clock."""
 
     def now(self) -> int:
         """Milliseconds since the Unix epoch."""
         ...
+
+
+class Clock(Time, Protocol):
+    """Where the engine gets its time."""
 
     def call_at(self, at: int, action: Callable[[], None]) -> Call:
         """Call `action` when it is `at` (ms since the epoch), never before; now, if that is over.

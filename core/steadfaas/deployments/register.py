@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from steadfaas import ids
-from steadfaas.clock import Clock
+from steadfaas.clock import Time
 from steadfaas.deployments.adapters import DEFAULT, Adapters
 from steadfaas.deployments.catalog import (
     Catalog,
@@ -91,7 +91,7 @@ class Registry:
         writer: Writer,
         adapters: Adapters,
         discover: Discover,
-        clock: Clock,
+        clock: Time,
         randomness: Callable[[int], bytes],
         defaults: HandlerOptions,
         compatibility: Compatibility = "strict",

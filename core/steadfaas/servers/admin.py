@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import hdrs, web
 
 from steadfaas import __version__, ids
-from steadfaas.clock import Clock
+from steadfaas.clock import Time
 from steadfaas.deployments.adapters import DEFAULT
 from steadfaas.deployments.catalog import Catalog, Deployment, ServiceRevision
 from steadfaas.deployments.headers import additional_headers
@@ -66,7 +66,7 @@ class AdminContext:
 
     catalog: Catalog
     registry: Registry
-    clock: Clock
+    clock: Time
     reader: Reader
     cluster_name: str = "localcluster"
     ingress_endpoint: str | None = None

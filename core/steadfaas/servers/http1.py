@@ -238,9 +238,12 @@ class HttpProtocol(asyncio.Protocol):
                 if self._length > self._server.max_body:
                     raise self._too_large()
             elif name == "expect" and value.lower() == "100-continue":
-                # Not before the answers that are due first; the client sends by itself then.
-                if self._transport is not None and self._task is None:
-                    self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._encourage()
+
+    def _encourage(self) -> None:
+        # Not before the answers that are due first; the client sends by itself then.
+        if self._transport is not None and self._task is None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
         self._body_size += len(part)

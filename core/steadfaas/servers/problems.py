@@ -42,8 +42,11 @@ def admin_problem(error: SteadfaasError) -> web.Response:
 def ingress_problem(
     error: SteadfaasError, *, source: str = INGRESS, invocation_id: bytes | None = None
 ) -> Reply:
-    """The ingress' answer to an error. With the source INVOCATION the error's status is what the
-    handler chose: any number, in the body as it is, and as the HTTP status where it means failure."""
+    """The ingress' answer to an error.
+
+    With the source INVOCATION the error's status is what the handler chose: any number, in the body
+    as it is, and as the HTTP status where that means failure.
+    """
     code = status_of(error)
     headers = {**_retry_headers(error), SOURCE_HEADER: source}
     if invocation_id is not None:
