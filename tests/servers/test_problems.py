@@ -20,6 +20,7 @@ from steadfaas.errors import (
     SteadfaasError,
     StoreError,
 )
+from steadfaas.servers.http1 import Reply
 from steadfaas.servers.problems import INVOCATION, admin_problem, ingress_problem
 
 
