@@ -24,7 +24,7 @@ from steadfaas.servers.http1 import Reply
 from steadfaas.servers.problems import INVOCATION, admin_problem, ingress_problem
 
 
-def body(response: web.Response) -> Any:
+def body(response: web.Response | Reply) -> Any:
     assert response.headers["content-type"] == "application/json"
     assert isinstance(response.body, bytes)
     return json.loads(response.body)
