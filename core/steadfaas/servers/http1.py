@@ -3,8 +3,8 @@
 The ingress needs little of HTTP (no streaming, no routes, no uploads), and every request pays for
 what its server can do. Parsing is llhttp's, through httptools; this module adds what a connection
 needs around it: keep-alive, pipelining in order, limits, timeouts, a clean end. A request is
-handled by one task. A client that goes away cancels it: at once if it cut the connection, after a while if it
-only closed it, for then it may still be listening.
+handled by one task. A client that goes away cancels it: at once if it cut the connection, after a
+while if it closed it, for then it may still be listening.
 """
 
 from __future__ import annotations
