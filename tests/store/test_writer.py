@@ -390,7 +390,9 @@ def test_close_drops_what_was_not_begun_and_waits_for_what_was(tmp_path: Path) -
     async def test() -> None:
         async with desk(tmp_path, threaded=True) as here:
             here.put("a")
-            await asyncio.sleep(0)  # it is in the thread now
+            for _ in range(3):
+                await asyncio.sleep(0)
+            # It is in the thread now.
             here.put("b")
             here.writer.close()
             assert here.stored() == ["a"]

@@ -45,13 +45,13 @@ class Slots:
         while progress:
             progress = False
             for deployment in list(self._waiting):
-                line = self._waiting[deployment]
                 if self._free(deployment):
+                    line = self._waiting.pop(deployment)
                     self._count(deployment)
                     admitted.append((deployment, line.popleft()))
                     progress = True
-                    if not line:
-                        del self._waiting[deployment]
+                    if line:
+                        self._waiting[deployment] = line  # to the end of the row
         return admitted
 
     @property

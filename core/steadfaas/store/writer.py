@@ -79,7 +79,15 @@ class Writer:
         if not self._busy:
             self._busy = True
             self._idle.clear()
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._gather()
+
+    def _gather(self) -> None:
+        """Flush one turn of the event loop later than at once: what else is ready joins the group.
+
+        A turn costs microseconds, a commit that is shared saves a flush of the disk.
+        """
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._flush)
 
     async def write(self, unit: Callable[[Transaction], _T]) -> _T:
         """Run a unit; return what it returned, after its commit.
@@ -197,7 +205,7 @@ class Writer:
 
     def _next(self) -> None:
         if self._queue:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._gather()
         else:
             self._busy = False
             self._idle.set()
