@@ -20,7 +20,14 @@ from typing import Final, TypeVar
 from steadfaas import ids
 from steadfaas.clock import Clock
 from steadfaas.deployments.catalog import Catalog
-from steadfaas.errors import Conflict, NotFound, Overloaded, RequestError
+from steadfaas.errors import (
+    Conflict,
+    NotFound,
+    Overloaded,
+    RequestError,
+    StoreError,
+    Verdict,
+)
 from steadfaas.machine.status import Kind, Status
 from steadfaas.runtime import retention
 from steadfaas.runtime.driver import Driver, Transport
@@ -399,10 +406,13 @@ class Engine:
         self._timers_at_once = _TIMERS_AT_ONCE
 
     def _fire_failed(self, error: BaseException) -> None:
-        """Try them one by one; a single one that cannot be fired must not hold up the others."""
+        """Try again later if that may help. Else try one by one: a single timer that cannot be
+        fired must not hold up the others."""
         if self._closing:
             return
-        if self._timers_at_once == 1:
+        if isinstance(error, StoreError) and error.verdict is Verdict.RETRY:
+            self._fire_later(error)
+        elif self._timers_at_once == 1:
             self._submit(self._put_off, self._fire_later)
         else:
             self._timers_at_once = 1

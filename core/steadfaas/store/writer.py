@@ -22,7 +22,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from steadfaas.errors import StoreError
+from steadfaas.errors import StoreError, Verdict
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -228,6 +228,9 @@ def _translate(error: Exception) -> Exception:
 
 
 def _refused(error: Exception) -> StoreError:
-    refused = StoreError(f"the database refused: {error}")
+    # A full or failing disk may heal; a row that breaks the schema's rules will not.
+    heals = isinstance(error, sqlite3.OperationalError)
+    verdict = Verdict.RETRY if heals else Verdict.BUG
+    refused = StoreError(f"the database refused: {error}", verdict=verdict)
     refused.__cause__ = error
     return refused
