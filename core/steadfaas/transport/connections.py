@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
@@ -19,6 +20,7 @@ from yarl import URL
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.connector import Connection
     from aiohttp.http import RawResponseMessage
 
@@ -167,9 +169,16 @@ class Connections:
         if known is None:
             if len(self._origins) >= _MOST_ORIGINS:
                 self._origins.clear()
-            loop = asyncio.get_running_loop()
-            known = self._origins[origin] = aiohttp.ClientRequest("POST", origin, loop=loop)
+            known = self._origins[origin] = _Origin("POST", origin, loop=asyncio.get_running_loop())
         return known
+
+
+class _Origin(aiohttp.ClientRequest):
+    """Looked at by the pool for each exchange, so that it keeps its key."""
+
+    @cached_property
+    def connection_key(self) -> ConnectionKey:
+        return super().connection_key
 
 
 def _drop(connection: Connection) -> None:
