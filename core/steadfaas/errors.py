@@ -109,6 +109,8 @@ class AttemptFailure(SteadfaasError):
     `command_index`, `command_name` and `command_type` name the journal command the endpoint blamed.
     """
 
+    code: str  # always there
+
     def __init__(
         self,
         code: str,
@@ -124,7 +126,6 @@ class AttemptFailure(SteadfaasError):
     ) -> None:
         super().__init__(f"[{code}] {message}")
         self.code = code
-        self.rt_code = code
         self.message = message
         self.http_code = http_code
         self.verdict = verdict

@@ -167,7 +167,7 @@ class Scenario:
         else:
             raise AssertionError(f"taken, with {effects}")
         assert snapshot(self.inv) == before
-        assert self.failure.rt_code == code, self.failure
+        assert self.failure.code == code, self.failure
         assert saying in self.failure.message
         return self
 

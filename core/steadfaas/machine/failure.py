@@ -72,14 +72,14 @@ def record(
     failure: AttemptFailure, *, now: int, attempt: int, deployment: str | None, recorded: str | None
 ) -> FailureRecord:
     """The record of `failure`. `recorded` is the journal's command at the index it blames."""
-    mismatch = failure.rt_code == "RT0016"
+    mismatch = failure.code == "RT0016"
     issued = (
         describe_command(failure.command_type, failure.command_name)
         if mismatch and failure.command_type is not None
         else None
     )
     return FailureRecord(
-        code=failure.rt_code,
+        code=failure.code,
         http_code=failure.http_code,
         message=cut(failure.message),
         at=now,

@@ -17,7 +17,7 @@ from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy, delay
 from steadfaas.machine.status import MOVES, Kind, Status
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import MalformedMessage, decode, encode
-from steadfaas.wire.hot import start_payload
+from steadfaas.wire.hot import start_payload, value_completion
 from steadfaas.wire.messages import MessageType as T
 
 CANCEL_SIGNAL: Final = 1
@@ -332,12 +332,10 @@ class Invocation:
             raise ProtocolViolation(f"no run step waits for completion id {completion}")
         if proposal.value is None and proposal.failure is None:
             raise ProtocolViolation("the proposed run completion carries no result")
-        answer = m.Completion(
-            completion_id=completion,
-            value=None if proposal.value is None else m.Value(content=proposal.value),
-            failure=proposal.failure,
-        )
-        stored = encode(answer)
+        if proposal.value is not None:
+            stored = value_completion(completion, proposal.value)
+        else:
+            stored = encode(m.Completion(completion_id=completion, failure=proposal.failure))
         self._check_room(stored)
         return [self._append(T.RUN_COMPLETION, stored, now)]
 

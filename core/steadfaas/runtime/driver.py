@@ -103,10 +103,12 @@ class Driver:
         if found is not None and attempt in (None, found[0]):
             found[1].cancel()
 
-    def abort_all(self) -> None:
-        """Drop all connections."""
-        for _, task in list(self._tasks.values()):
+    def abort_all(self) -> list[asyncio.Task[None]]:
+        """Drop all connections; returns the tasks, which end soon."""
+        tasks = [task for _, task in self._tasks.values()]
+        for task in tasks:
             task.cancel()
+        return tasks
 
     @property
     def open_exchanges(self) -> int:
@@ -118,9 +120,7 @@ class Driver:
         tasks = [task for _, task in self._tasks.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
-        tasks = [task for _, task in self._tasks.values()]
-        for task in tasks:
-            task.cancel()
+        tasks = self.abort_all()
         if tasks:
             await asyncio.wait(tasks, timeout=1)
 

@@ -208,11 +208,10 @@ class Engine:
         """Wait for the result of an invocation; None if it is unknown."""
         future = self.waiters.add(id)
         try:
-            found = invocations.outline(self.store.reader, id)
+            found = self.outline(id)
             if found is None:
-                # Perhaps accepted a moment ago and not committed yet.
-                await self.store.writer.drain()
-                found = invocations.outline(self.store.reader, id)
+                # Perhaps accepted a moment ago and not committed yet: look behind all that is.
+                found = await self._write(lambda work: invocations.outline(work.tx, id))
             if found is None:
                 return future.result() if future.done() else None
             return found.output if found.output is not None else await future

@@ -19,7 +19,7 @@ from steadfaas import ids
 from steadfaas.deployments.catalog import Catalog, Deployment, HandlerOptions
 from steadfaas.errors import AttemptFailure
 from steadfaas.machine.effects import Append, Effect, Finish, Open, Park, Perform
-from steadfaas.machine.invocation import DEFAULT_MAX_JOURNAL_BYTES, Invocation
+from steadfaas.machine.invocation import CANCEL_SIGNAL, DEFAULT_MAX_JOURNAL_BYTES, Invocation
 from steadfaas.machine.status import Kind, Status, kind_of
 from steadfaas.runtime.perform import END_OF_TIME, PERFORM, completion_of
 from steadfaas.runtime.slots import Slots
@@ -272,7 +272,7 @@ class Ledger:
 
     def fail(self, work: Work, inv: Invocation, failure: AttemptFailure) -> None:
         """The latest attempt failed."""
-        invocations.add_attempt(work.tx, inv, work.now, failure.rt_code)
+        invocations.add_attempt(work.tx, inv, work.now, failure.code)
         effects = inv.fail(failure, work.now, self.options(inv).retry, self._jitter())
         self.apply(work, inv, effects)
 
@@ -329,16 +329,15 @@ class Ledger:
         answer = m.Completion(completion_id=completion, void=m.Void())
         self.complete(work, seq, T.SLEEP_COMPLETION, answer)
 
-    def signal(self, work: Work, id: bytes, signal: m.SignalNotification) -> bool:
-        """Deliver a signal; False if there is nobody to take it (which is no error)."""
+    def signal(self, work: Work, id: bytes, signal: m.SignalNotification) -> None:
+        """Deliver a signal. That nobody is there to take it is no error."""
         inv = self._find(work, id)
         if inv is None or inv.status is Status.COMPLETED:
-            return False
-        if signal.idx == 1:
+            return
+        if signal.idx == CANCEL_SIGNAL:
             self.cancel(work, inv)
         else:
             self.change(work, inv, inv.signal(signal, work.now))
-        return True
 
     def cancel(self, work: Work, inv: Invocation) -> None:
         """Ask an invocation to stop."""
