@@ -193,6 +193,14 @@ class Scenario:
     def cancelled(self) -> Scenario:
         return self._happened(self.inv.cancel(self.now))
 
+    def pauses(self) -> Scenario:
+        """An operator asks for a pause."""
+        return self._happened(self.inv.pause())
+
+    def interrupted(self) -> Scenario:
+        """The engine crashed while an attempt was open, and starts again."""
+        return self._happened(self.inv.interrupted())
+
     def killed(self) -> Scenario:
         return self._happened(self.inv.kill())
 
@@ -224,8 +232,13 @@ class Scenario:
         return self.then(*[Stored(message) for message in messages])
 
     def parked(self, status: Status, due_at: int | None = None) -> Scenario:
-        """The latest step ended in a wait."""
+        """The latest step ended in a wait, with an alarm of its own if it has a time."""
         return self.then(Park(due_at)).stands(status, due_at=due_at)
+
+    def suspends(self, wakes_at: int | None = None, *, asleep: bool = False) -> Scenario:
+        """The latest step ended in a suspension, that a sleep ends at `wakes_at`; its alarm was
+        set with the sleep. `asleep`: nothing else than time or a cancel can end it."""
+        return self.then(Park()).stands(Status.SUSPENDED, due_at=wakes_at, asleep=asleep)
 
     def stands(self, status: Status, **slots: Any) -> Scenario:
         """How the invocation stands now, with the slots given."""
@@ -254,7 +267,8 @@ class Scenario:
 
     def suspended_on(self, *commands: Message, wait: m.Suspension) -> Scenario:
         """An attempt issues commands and ends in a suspension."""
-        return self.attempt().given(*commands).receives(wait).parked(Status.SUSPENDED)
+        self.attempt().given(*commands).receives(wait).then(Park())
+        return self.stands(Status.SUSPENDED)
 
 
 def performed(message: Message) -> tuple[Stored, Perform]:

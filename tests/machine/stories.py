@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final
 
+import pytest
 from hypothesis import strategies as st
 
 from steadfaas.errors import AttemptFailure
 from steadfaas.machine.effects import Append, Effect, Finish, Open, Park, Perform
 from steadfaas.machine.failure import FailureRecord
-from steadfaas.machine.invocation import Entry, Invocation
+from steadfaas.machine.invocation import END_OF_TIME, Entry, IllegalMove, Invocation
 from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy
 from steadfaas.machine.status import Kind, Status
 from steadfaas.wire import messages as m
@@ -86,7 +87,7 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Happens:
-    """Something without details: cancel, kill, resume, restart."""
+    """Something without details: cancel, pause, resume, move, restart."""
 
     what: str
 
@@ -189,7 +190,7 @@ STEPS: Final[st.SearchStrategy[Step]] = st.one_of(
         st.integers(0, 900),
     ),
     st.builds(lambda name: Signals(m.SignalNotification(signal_name=name)), _NAMES),
-    st.sampled_from(["cancel", "resume", "restart"]).map(Happens),
+    st.sampled_from(["cancel", "pause", "resume", "move", "restart"]).map(Happens),
 )
 
 
@@ -215,6 +216,9 @@ _TURNS: Final[st.SearchStrategy[list[Step]]] = st.sampled_from(
         [*_say(_SLEEP, _WAIT), Happens("cancel")],
         [*_say(_SLEEP), Happens("cancel"), *_say(_WAIT)],
         [*_say(_SLEEP, _WAIT), Happens("restart"), _OVER],
+        [*_say(_SLEEP), Happens("pause"), *_say(_WAIT), _OVER],
+        [*_say(_SLEEP), Happens("pause"), Happens("restart"), Happens("move")],
+        [*_say(_RUN, _PROPOSAL), Happens("pause"), Breaks(None)],
         _say(m.Suspension(waiting_signals=[17, 1])),
     ]
 )
@@ -253,7 +257,11 @@ RECORDED: Final = (
     "retry_count",
     "due_at",
     "awaits",
+    "asleep",
+    "pausing",
 )
+#: Where pins may be moved to.
+ELSEWHERE: Final = "dp_2"
 
 
 class World:
@@ -331,9 +339,11 @@ class World:
 
     def fail(self, failure: AttemptFailure) -> None:
         self.open()
+        pausing = self.inv.pausing
         effects = self.inv.fail(failure, self.now, self.policy, 0.999)
         self.carry_out(effects)
         assert len(effects) == 1
+        assert not pausing or self.inv.status is Status.PAUSED
         match effects[0]:
             case Park(due_at=None):
                 assert self.inv.status is Status.PAUSED
@@ -368,7 +378,11 @@ class World:
             setattr(again, slot, getattr(self.inv, slot))
         again.failure = self.inv.failure
         self.inv = again
-        if again.status in (Status.RUNNING, Status.READY):
+        if again.status is Status.RUNNING:
+            pausing = again.pausing
+            self.carry_out(again.interrupted())
+            assert again.status is (Status.PAUSED if pausing else Status.READY)
+        elif again.status is Status.READY:
             self.carry_out(again.ready())
 
     def _read(self) -> Invocation:
@@ -399,10 +413,30 @@ class World:
         match what:
             case "cancel":
                 self.carry_out(self.inv.cancel(self.now))
+            case "pause":
+                self.pause()
             case "resume":
                 self.carry_out(self.inv.ready())
+            case "move":
+                self.move()
             case "restart":
                 self.restart()
+
+    def pause(self) -> None:
+        if self.inv.status is not Status.SCHEDULED:
+            self.carry_out(self.inv.pause())
+            assert self.inv.pausing or self.inv.status is Status.PAUSED
+
+    def move(self) -> None:
+        """An operator moves the pin, where one can be moved; else that changes nothing."""
+        before = snapshot(self.inv)
+        if self.inv.status in (Status.PAUSED, Status.SUSPENDED):
+            self.inv.move_pin(ELSEWHERE)
+            assert snapshot(self.inv) == {**before, "deployment": ELSEWHERE}
+        else:
+            with pytest.raises(IllegalMove):
+                self.inv.move_pin(ELSEWHERE)
+            assert snapshot(self.inv) == before
 
     def _fitted(self, message: Message) -> Message:
         """The message with ids that fit, where it asks for such."""
@@ -438,7 +472,12 @@ class World:
         self._judge_memory_is_a_cache()
         self._judge_completions()
         assert (inv.awaits is not None) == (inv.status is Status.SUSPENDED)
-        assert (inv.due_at is not None) == (inv.status is Status.BACKING_OFF)
+        if inv.status is Status.SUSPENDED:
+            self._judge_sleep(decode(m.Suspension, inv.awaits or b""))
+        else:
+            assert (inv.due_at is not None) == (inv.status is Status.BACKING_OFF)
+            assert not inv.asleep
+        assert not inv.pausing or inv.status is Status.RUNNING
         assert 0 <= inv.retry_count <= MAX_INT64
         assert 0 <= inv.failures <= MAX_INT64
         entries, size = self.limits["max_entries"], self.limits["max_journal_bytes"]
@@ -448,6 +487,17 @@ class World:
         start = decode(m.Start, inv.start_message(self.now, None, partial=True))
         assert start.known_entries == len(self.stored)
         assert start.retry_count_since_last_stored_entry == inv.retry_count
+
+    def _judge_sleep(self, awaits: m.Suspension) -> None:
+        """When time wakes it is the first of the sleeps it waits for; asleep is who waits for no
+        more than those."""
+        to_come = {id: self.inv.pending.get(id) for id in awaits.waiting_completions}
+        ends = [found[1] for found in to_come.values() if found and found[0] == T.SLEEP_COMPLETION]
+        assert self.inv.due_at == (min(*ends, END_OF_TIME) if ends else None)
+        if self.inv.asleep:
+            assert len(ends) == len([found for found in to_come.values() if found])
+            assert set(awaits.waiting_signals) <= {1}
+            assert not awaits.waiting_named_signals
 
     def _judge_memory_is_a_cache(self) -> None:
         again = self._read()

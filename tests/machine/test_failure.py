@@ -69,7 +69,7 @@ def test_a_notification_is_a_stored_entry_too(begin: Begin) -> None:
 def test_a_suspension_resets_the_policy_and_forgets_the_failure(begin: Begin) -> None:
     scenario = begin().attempt().given(SLEEP).fails().parked(Status.BACKING_OFF, NOW + 100)
     assert scenario.inv.failure is not None
-    scenario.attempt().receives(suspension(1)).parked(Status.SUSPENDED)
+    scenario.attempt().receives(suspension(1)).suspends(NOW + 50, asleep=True)
     scenario.stands(Status.SUSPENDED, failures=0, failure=None)
     scenario.attempt().fails().parked(Status.BACKING_OFF, NOW + 100)
 

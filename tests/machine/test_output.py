@@ -74,7 +74,7 @@ def test_an_output_does_not_end_the_work(begin: Begin) -> None:
         .receives(output(), SLEEP)
         .then(Stored(output()), *performed(SLEEP))
         .receives(suspension(1))
-        .parked(Status.SUSPENDED)
+        .suspends(NOW + 50, asleep=True)
     )
 
 

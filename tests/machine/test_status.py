@@ -96,6 +96,9 @@ EVENTS: Final[dict[str, Callable[[Invocation], object]]] = {
     "a cancel comes": lambda inv: inv.cancel(NOW),
     "a kill comes": lambda inv: inv.kill(),
     "somebody knows the result": lambda inv: inv.finish(b""),
+    "an operator pauses it": lambda inv: inv.pause(),
+    "an operator moves it": lambda inv: inv.move_pin("dp_2"),
+    "the engine comes back from a crash": lambda inv: inv.interrupted(),
 }
 
 ILLEGAL: Final = None
@@ -135,6 +138,13 @@ LIFE: Final[dict[str, tuple[Status | None, ...]]] = {
     ),
     "a kill comes": (*(S.COMPLETED,) * 7, S.COMPLETED),
     "somebody knows the result": (*(S.COMPLETED,) * 7, _X),
+    # Where an attempt is open, only the wish is noted.
+    "an operator pauses it": (
+        *(_X, _X, S.PAUSED, S.RUNNING, S.PAUSED, S.PAUSED, S.PAUSED, S.COMPLETED),
+    ),
+    "an operator moves it": (_X, _X, _X, _X, _X, S.SUSPENDED, S.PAUSED, _X),
+    # What waits is left as it is by a crash.
+    "the engine comes back from a crash": (_X, _X, _X, S.READY, _X, _X, _X, _X),
 }
 
 CELLS: Final = [
@@ -172,7 +182,8 @@ def test_a_wait_is_over_with_the_status_it_belongs_to(begin: Begin, status: Stat
     """Neither a due time nor a wait set outlives the wait."""
     scenario = bring_to(status, begin())
     assert (scenario.inv.awaits is not None) == (status is S.SUSPENDED)
-    assert (scenario.inv.due_at is not None) == (status is S.BACKING_OFF)
+    assert scenario.inv.asleep == (status is S.SUSPENDED)
+    assert (scenario.inv.due_at is not None) == (status in (S.BACKING_OFF, S.SUSPENDED))
 
 
 @pytest.mark.parametrize("status", [S.SCHEDULED, S.PENDING, S.READY])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from steadfaas import ids
 from steadfaas.machine.effects import Open, Park
-from steadfaas.machine.invocation import LARGEST_WAIT_SET
+from steadfaas.machine.invocation import END_OF_TIME, LARGEST_WAIT_SET
 from steadfaas.machine.status import Kind, Status
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import encode
@@ -34,12 +35,12 @@ def test_a_wait_is_parked_and_its_completion_opens_the_next_attempt(begin: Begin
         .receives(SLEEP)
         .then(*performed(SLEEP))
         .receives(wait)
-        .parked(Status.SUSPENDED)
+        .suspends(NOW + 50, asleep=True)
         .stands(Status.SUSPENDED, awaits=encode(wait))
         .after(50)
         .completes(0x800C, 1)
         .then(slept(1), Open())
-        .stands(Status.READY, awaits=None, due_at=None)
+        .stands(Status.READY, awaits=None, due_at=None, asleep=False)
     )
 
 
@@ -181,7 +182,7 @@ def test_a_cancel_that_was_shown_is_spent(begin: Begin) -> None:
         .attempt()
         # The handler caught it and waits on: for the sleep, or for another cancel.
         .receives(suspension(1))
-        .parked(Status.SUSPENDED)
+        .suspends(NOW + 50, asleep=True)
         .cancelled()
         .then(Stored(CANCEL), Open())
     )
@@ -197,7 +198,7 @@ def test_a_cancel_before_an_attempt_is_shown_by_it(begin: Begin) -> None:
         .attempt()
         .given(SLEEP)
         .receives(suspension(1))
-        .parked(Status.SUSPENDED)
+        .suspends(NOW + 50, asleep=True)
     )
 
 
@@ -212,7 +213,7 @@ def test_the_largest_wait_set(begin: Begin) -> None:
     name = "n" * (LARGEST_WAIT_SET - 4)
     wait = suspension(signals=[], names=[name])
     assert len(encode(wait)) == LARGEST_WAIT_SET
-    begin().attempt().receives(wait).parked(Status.SUSPENDED)
+    begin().attempt().receives(wait).suspends()
 
 
 def test_waiting_for_old_news_is_a_failed_attempt_whatever_else_was_done(begin: Begin) -> None:
@@ -236,7 +237,7 @@ def test_old_news_beside_what_is_still_to_come_does_not_wake(begin: Begin) -> No
         .attempt()
         .given(NAP)
         .receives(suspension(1, NAP.result_completion_id))
-        .parked(Status.SUSPENDED)
+        .suspends(NOW + 20, asleep=True)
     )
 
 
@@ -249,3 +250,34 @@ def test_frames_after_the_suspension_are_ignored(begin: Begin) -> None:
         .then(Park())
         .stands(Status.SUSPENDED)
     )
+
+
+# --- when time wakes it ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wait", "wakes_at", "asleep"),
+    [
+        (suspension(1), NOW + 50, True),
+        (suspension(1, signals=[]), NOW + 50, True),
+        (suspension(1, 2), NOW + 20, True),
+        (suspension(3), None, False),
+        (suspension(1, 2, 3), NOW + 20, False),
+        (suspension(1, signals=[1, 17]), NOW + 50, False),
+        (suspension(2, names=["n"]), NOW + 20, False),
+        (suspension(signals=[17]), None, False),
+        (suspension(4), END_OF_TIME, True),
+        (suspension(1, 5), NOW + 50, True),  # what was shown cannot wake it again
+    ],
+)
+def test_what_a_suspension_tells_of_time(
+    begin: Begin, wait: m.Suspension, wakes_at: int | None, asleep: bool
+) -> None:
+    attached = m.AttachInvocationCommand(
+        result_completion_id=3, invocation_id=ids.format_invocation(bytes(24))
+    )
+    for_ever = m.SleepCommand(wake_up_time=2**64 - 1, result_completion_id=4)
+    shown = m.SleepCommand(wake_up_time=NOW + 1, result_completion_id=5)
+    journal = (entry(shown), entry(m.Completion(completion_id=5, void=m.Void()), 0x800C))
+    scenario = begin(Kind.SERVICE, *journal).attempt().given(SLEEP, NAP, attached, for_ever)
+    scenario.receives(wait).suspends(wakes_at, asleep=asleep)

@@ -221,7 +221,7 @@ async def test_cancel_reaches_the_child_first_and_lets_it_undo(steadfaas: Steadf
     assert await settled(steadfaas, sent) == "suspended"
     child = handle(steadfaas, made.children.get_nowait())
     assert child.status == "suspended"
-    assert not await steadfaas._host.running.cancel(sent.id), "it goes on, to its own end"
+    assert not await steadfaas._host.running.operators.cancel(sent.id), "it goes on, to its own end"
     assert (await attach(steadfaas, sent)).status == CANCELLED
     assert await settled(steadfaas, child) == "completed"
     with pytest.raises(InvocationFailed) as caught:
@@ -240,7 +240,7 @@ async def test_a_handler_may_refuse_to_be_cancelled(steadfaas: Steadfaas) -> Non
     sent = await steadfaas.send("Office/stubborn")
     assert await settled(steadfaas, sent) == "suspended"
     before = len(sent.attempts)
-    assert not await steadfaas._host.running.cancel(sent.id)
+    assert not await steadfaas._host.running.operators.cancel(sent.id)
     assert await settled(steadfaas, sent) == "suspended"
     assert len(sent.attempts) == before + 1
     await steadfaas.resolve(made.names.get_nowait(), "value")
@@ -261,7 +261,7 @@ async def test_cancel_of_what_has_not_started(steadfaas: Steadfaas) -> None:
         "suspended", "pending", "scheduled",
     ]  # fmt: skip
     for one in (queued, delayed):
-        assert await steadfaas._host.running.cancel(one.id), "it had not started, and is gone"
+        assert await steadfaas._host.running.operators.cancel(one.id), "it had not started, and is gone"
         assert one.status == "unknown"
         with pytest.raises(Refused) as refused:
             await one.cancel()
@@ -295,7 +295,7 @@ async def test_a_caller_that_waits_is_told_of_the_cancel(steadfaas: Steadfaas) -
     )
     used = handle(steadfaas, result(looked)["invocationId"])
     assert not waiting.done()
-    assert await steadfaas._host.running.cancel(used.id), "it had not started, and is gone"
+    assert await steadfaas._host.running.operators.cancel(used.id), "it had not started, and is gone"
     assert told(await waiting) == (409, "canceled")
     check_books(steadfaas._host.running)
 

@@ -11,9 +11,16 @@ import pytest
 from steadfaas.config import Settings
 from steadfaas.errors import AttemptFailure
 from steadfaas.machine import failure as failures
+from steadfaas.machine.invocation import Invocation
 from steadfaas.machine.status import Kind, Status
 from steadfaas.store import invocations, schedule
-from steadfaas.store.invocations import KEPT_ATTEMPTS, SPAN, Numbers
+from steadfaas.store.invocations import (
+    KEPT_ATTEMPTS,
+    KEPT_EVENTS,
+    SPAN,
+    Description,
+    Numbers,
+)
 from steadfaas.store.writer import Transaction
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import encode
@@ -58,7 +65,7 @@ def test_what_changes_before_the_end_comes_back(db: sqlite3.Connection) -> None:
     made.status = Status.BACKING_OFF
     made.deployment, made.version, made.modified_at = "dp_1", 6, 2000
     made.attempt, made.started_at, made.failures, made.retry_count = 3, 1500, 2, 1
-    made.due_at, made.awaits = 9000, b"waits"
+    made.due_at, made.awaits, made.asleep, made.pausing = 9000, b"waits", True, True
     made.failure = failures.record(
         AttemptFailure("RT0007", "ouch", command_index=1, stacktrace="line 1"),
         now=1600, attempt=3, deployment="dp_1", recorded=None,
@@ -71,6 +78,19 @@ def test_what_changes_before_the_end_comes_back(db: sqlite3.Connection) -> None:
             assert getattr(found, name) == getattr(made, name), name
 
 
+def test_one_that_begins_with_more_than_its_input(db: sqlite3.Connection) -> None:
+    made = invocation(7, deployment="dp_1", version=6, restarted_from=b"o" * 24)
+    made.restore([(RUN, encode(m.RunCommand(result_completion_id=1)))])
+    invocations.insert(db, made)
+    found = invocations.load(db, 7)
+    assert found is not None
+    assert (found.journal, found.pending) == (made.journal, made.pending)
+    assert (found.deployment, found.version) == ("dp_1", 6)
+    described = invocations.describe(db, made.id)
+    assert described is not None
+    assert (described.restarted_from, described.entries) == (b"o" * 24, 2)
+
+
 def test_an_id_belongs_to_one_invocation(db: sqlite3.Connection) -> None:
     invocations.insert(db, invocation(1))
     with pytest.raises(sqlite3.IntegrityError):
@@ -78,7 +98,10 @@ def test_an_id_belongs_to_one_invocation(db: sqlite3.Connection) -> None:
 
 
 def test_looking_at_an_invocation_by_its_id(db: sqlite3.Connection) -> None:
-    made = invocation(7, key="k", kind=Kind.OBJECT_SHARED, idempotency_key="ik")
+    made = invocation(
+        7, key="k", kind=Kind.OBJECT_SHARED, idempotency_key="ik", invoked_by=b"c" * 24,
+        invoked_by_target="Till/k/ring",
+    )  # fmt: skip
     invocations.insert(db, made)
     assert invocations.outline(db, made.id) == (7, int(Status.READY), None, None, None)
     target = invocations.target(db, made.id)
@@ -87,6 +110,8 @@ def test_looking_at_an_invocation_by_its_id(db: sqlite3.Connection) -> None:
     described = invocations.describe(db, made.id)
     assert described is not None
     assert (described.key, described.status, described.attempt) == ("k", int(Status.READY), 0)
+    assert (described.invoked_by, described.invoked_by_target) == (b"c" * 24, "Till/k/ring")
+    assert (described.pausing, described.asleep, described.restarted_from) == (0, 0, None)
     for look in (invocations.outline, invocations.target, invocations.describe):
         assert look(db, b"\0" * 24) is None
 
@@ -98,15 +123,15 @@ def test_a_journal_keeps_its_order_and_its_bytes(db: sqlite3.Connection) -> None
     invocations.insert(db, invocation(7))
     entries = [(RUN, bytes([number]) * number) for number in range(1, 200)]
     for index, (frame_type, payload) in reversed(list(enumerate(entries, 1))):
-        invocations.append(db, 7, index, frame_type, payload)
+        invocations.append(db, 7, index, frame_type, payload, 9)
     assert invocations.journal(db, 7) == [(INPUT, b"input of 7"), *entries]
 
 
 def test_neighbouring_journals_do_not_touch(db: sqlite3.Connection) -> None:
     for seq in (6, 7, 8):
         invocations.insert(db, invocation(seq))
-        invocations.append(db, seq, 1, RUN, b"first")
-        invocations.append(db, seq, SPAN - 1, RUN, b"last")
+        invocations.append(db, seq, 1, RUN, b"first", 9)
+        invocations.append(db, seq, SPAN - 1, RUN, b"last", 9)
     assert len(invocations.journal(db, 7)) == 3
     invocations.forget_journal(db, 7)
     assert invocations.journal(db, 7) == []
@@ -118,11 +143,11 @@ def test_neighbouring_journals_do_not_touch(db: sqlite3.Connection) -> None:
 
 def test_an_entry_is_never_overwritten(db: sqlite3.Connection) -> None:
     invocations.insert(db, invocation(7))
-    invocations.append(db, 7, 1, RUN, b"a")
+    invocations.append(db, 7, 1, RUN, b"a", 9)
     with pytest.raises(sqlite3.IntegrityError):
-        invocations.append(db, 7, 1, RUN, b"b")
+        invocations.append(db, 7, 1, RUN, b"b", 9)
     with pytest.raises(sqlite3.IntegrityError):
-        invocations.append(db, 7, 0, INPUT, b"another input")
+        invocations.append(db, 7, 0, INPUT, b"another input", 9)
 
 
 def test_the_longest_journal_the_settings_allow_fits_its_span() -> None:
@@ -134,6 +159,83 @@ def test_the_longest_journal_the_settings_allow_fits_its_span() -> None:
     ]
     # Each command may issue two completions; the input and signals come on top.
     assert 3 * limit + 1 <= SPAN
+
+
+def _described(db: sqlite3.Connection, made: Invocation) -> Description:
+    described = invocations.describe(db, made.id)
+    assert described is not None
+    return described
+
+
+def test_entries_with_the_times_at_which_they_were_stored(db: sqlite3.Connection) -> None:
+    made = invocation(7)
+    invocations.insert(db, made)
+    invocations.append(db, 7, 1, RUN, b"a", 1200)
+    invocations.append(db, 7, 2, RUN, b"b", 1300)
+    invocations.append(db, 8, 1, RUN, b"another's", 1400)
+    assert invocations.timed_journal(db, _described(db, made)) == [
+        (0, INPUT, b"input of 7", 1000), (1, RUN, b"a", 1200), (2, RUN, b"b", 1300),
+    ]  # fmt: skip
+    db.execute("UPDATE journal SET at = NULL")  # as it is in journals of old
+    times = [entry.at for entry in invocations.timed_journal(db, _described(db, made))]
+    assert times == [None, None, None]
+
+
+def test_the_result_is_the_last_entry_at_the_time_of_the_end(db: sqlite3.Connection) -> None:
+    made = invocation(7, attempt=1, completion_retention=DAY, journal_retention=DAY, output=b"out")
+    invocations.insert(db, made)
+    made.journal.append((int(T.OUTPUT), b"out"))
+    invocations.complete(db, made, 1500)
+    assert invocations.timed_journal(db, _described(db, made))[1:] == [
+        (1, int(T.OUTPUT), b"out", 1500)
+    ]
+    invocations.forget_journal(db, 7)
+    assert invocations.timed_journal(db, _described(db, made)) == []
+
+
+# --- events ------------------------------------------------------------------------------------
+
+
+def test_events_in_order_with_the_entry_they_follow(db: sqlite3.Connection) -> None:
+    made, other = invocation(7), invocation(8)
+    for each in (made, other):
+        invocations.insert(db, each)
+    invocations.add_event(db, made, 1100, "TransientError", "{}")
+    invocations.add_event(db, other, 1150, "Paused", "{}")
+    made.journal += [(RUN, b"a"), (RUN, b"b")]
+    invocations.add_event(db, made, 1200, "Paused", '{"ty":"Paused"}')
+    assert invocations.events(db, 7) == [
+        (0, 0, 1100, "TransientError", "{}"), (1, 2, 1200, "Paused", '{"ty":"Paused"}'),
+    ]  # fmt: skip
+    assert len(invocations.events(db, 8)) == 1
+    assert invocations.events(db, 9) == []
+    invocations.forget_journal(db, 7)
+    assert (invocations.events(db, 7), len(invocations.events(db, 8))) == ([], 1)
+
+
+@pytest.mark.parametrize("count", [KEPT_EVENTS, KEPT_EVENTS + 1, 2 * KEPT_EVENTS + 50])
+def test_of_events_without_end_the_latest_are_kept(db: sqlite3.Connection, count: int) -> None:
+    before, made, after = invocation(6), invocation(7), invocation(8)
+    for each in (before, made, after):
+        invocations.insert(db, each)
+    for each in (before, after):
+        invocations.add_event(db, each, 1, "Paused", "{}")
+    for number in range(count):
+        invocations.add_event(db, made, 1000 + number, "Paused", "{}")
+    kept = invocations.events(db, 7)
+    assert [event.number for event in kept] == list(range(count))[-KEPT_EVENTS:]
+    assert kept[-1].at == 1000 + count - 1
+    assert [len(invocations.events(db, seq)) for seq in (6, 8)] == [1, 1]
+
+
+def test_events_never_run_into_the_next_invocation(db: sqlite3.Connection) -> None:
+    made = invocation(7)
+    invocations.insert(db, made)
+    db.execute("INSERT INTO event VALUES (?, 0, 1, 'Paused', '{}')", (8 * SPAN - 2,))
+    for _ in range(3):
+        invocations.add_event(db, made, 2, "Paused", "{}")
+    assert [event.number for event in invocations.events(db, 7)] == [SPAN - 2, SPAN - 1]
+    assert invocations.events(db, 8) == []
 
 
 # --- attempts ----------------------------------------------------------------------------------
@@ -207,8 +309,9 @@ def _complete(db: sqlite3.Connection, seq: int, *, completion: int, journal: int
         seq, attempt=1, completion_retention=completion, journal_retention=journal, output=b"out"
     )
     invocations.insert(db, made)
-    invocations.append(db, seq, 1, RUN, b"step")
+    invocations.append(db, seq, 1, RUN, b"step", 9)
     invocations.add_attempt(db, made, 1, "RT0010")
+    invocations.add_event(db, made, 1, "TransientError", "{}")
     made.journal.append((RUN, b"step"))
     invocations.complete(db, made, 1000)
 
@@ -240,11 +343,23 @@ def test_how_long_a_result_and_its_journal_are_kept(
     assert row.fetchall() == [(100, b"out", expires, journal_expires)]
     assert _left(db, "journal") == journal_now
     assert _left(db, "attempt") == (1 if journal_now else 0)
+    assert _left(db, "event") == (1 if journal_now else 0)
 
 
 def test_nothing_is_kept_without_retention(db: sqlite3.Connection) -> None:
     _complete(db, 7, completion=0, journal=500)
-    assert [_left(db, table) for table in ("invocation", "journal", "attempt")] == [0, 0, 0]
+    tables = ("invocation", "journal", "attempt", "event")
+    assert [_left(db, table) for table in tables] == [0, 0, 0, 0]
+
+
+def test_the_end_ends_waits_and_wishes(db: sqlite3.Connection) -> None:
+    made = invocation(7, attempt=1, completion_retention=DAY, output=b"out", due_at=9000)
+    made.asleep, made.pausing, made.awaits = True, True, b"waits"
+    invocations.insert(db, made)
+    invocations.save(db, made)
+    invocations.complete(db, made, 1500)
+    row = db.execute("SELECT due_at, awaits, asleep, pausing FROM invocation").fetchone()
+    assert row == (None, None, 0, 0)
 
 
 def test_what_expired_is_found_in_order_and_in_pages(db: sqlite3.Connection) -> None:

@@ -56,6 +56,7 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
         async with opened(tmp_path):
             pass
         other = sqlite3.connect(tmp_path / FILE_NAME)
+        (known,) = other.execute("PRAGMA user_version").fetchone()
         other.execute("PRAGMA user_version = 999")
         other.close()
         with pytest.raises(StoreError, match="schema 999") as refusal:
@@ -63,7 +64,7 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
         assert refusal.value.verdict is Verdict.DENIED
         # The refusal left no lock behind, although the error is still held.
         other = sqlite3.connect(tmp_path / FILE_NAME)
-        other.execute("PRAGMA user_version = 1")
+        other.execute(f"PRAGMA user_version = {known}")
         other.close()
         async with opened(tmp_path):
             pass

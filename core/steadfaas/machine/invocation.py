@@ -11,16 +11,17 @@ from typing import Any, Final
 from steadfaas import ids
 from steadfaas.errors import AttemptFailure, ProtocolViolation
 from steadfaas.machine import failure as failures
+from steadfaas.machine import waiting
 from steadfaas.machine.commands import COMMANDS, Directory
 from steadfaas.machine.effects import Append, Effect, Finish, Open, Park, Perform
 from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy, delay
 from steadfaas.machine.status import MOVES, Kind, Status
+from steadfaas.machine.waiting import CANCEL_SIGNAL
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import MalformedMessage, decode, encode
 from steadfaas.wire.hot import start_payload, value_completion
 from steadfaas.wire.messages import MessageType as T
 
-CANCEL_SIGNAL: Final = 1
 # An endpoint may choose the delay before its next attempt, but not so short that the engine spins,
 # and not so long that the database cannot hold it. The shortest doubles with each attempt that
 # stored nothing new, up to SHORT_DELAY_MS; it stays below what the SDKs ask for by themselves.
@@ -28,6 +29,8 @@ SHORTEST_DELAY_MS: Final = 25
 SHORT_DELAY_MS: Final = 200
 _SHORTEST_POLICY_MS: Final = 10
 LONGEST_DELAY_MS: Final = 10 * 365 * 86_400_000
+# The latest time the database can hold; a sleep beyond it does not end.
+END_OF_TIME: Final = 2**62
 DEFAULT_MAX_ENTRIES: Final = 10_000
 DEFAULT_MAX_JOURNAL_BYTES: Final = 256 * 1024 * 1024
 # A wait set is kept in the record and read again with every notification.
@@ -62,6 +65,7 @@ class Invocation:
     """The state of one invocation. The store keeps half of it; the rest follows from that."""
 
     __slots__ = (
+        "asleep",
         "attempt",
         "awaits",
         "closed",
@@ -75,6 +79,7 @@ class Invocation:
         "id",
         "idempotency_key",
         "invoked_by",
+        "invoked_by_target",
         "journal",
         "journal_bytes",
         "journal_retention",
@@ -86,7 +91,9 @@ class Invocation:
         "notified",
         "opened_with",
         "output",
+        "pausing",
         "pending",
+        "restarted_from",
         "retry_count",
         "seq",
         "service",
@@ -109,6 +116,8 @@ class Invocation:
         status: Status = Status.SCHEDULED,
         idempotency_key: str | None = None,
         invoked_by: bytes | None = None,
+        invoked_by_target: str | None = None,
+        restarted_from: bytes | None = None,
         completion_retention: int = 0,
         journal_retention: int = 0,
         max_entries: int = DEFAULT_MAX_ENTRIES,
@@ -125,6 +134,8 @@ class Invocation:
         self.modified_at = created_at
         self.idempotency_key = idempotency_key
         self.invoked_by = invoked_by
+        self.invoked_by_target = invoked_by_target
+        self.restarted_from = restarted_from
         self.completion_retention = completion_retention
         self.journal_retention = journal_retention
         self.max_entries = max_entries
@@ -136,6 +147,8 @@ class Invocation:
         self.retry_count = 0
         self.due_at: int | None = None
         self.awaits: bytes | None = None
+        self.asleep = False  # suspended, and nothing but time or a cancel wakes it
+        self.pausing = False  # an operator wants it paused once its open attempt has ended
         self.failure: failures.FailureRecord | None = None
         # Derived from the journal:
         self.journal: list[Entry] = []
@@ -148,6 +161,11 @@ class Invocation:
         self.opened_with = 0
         self.started_at = 0
         self.closed: int | None = None
+
+    @property
+    def target(self) -> str:
+        """`Service/handler`, or `Object/key/handler`."""
+        return target_text(self.service, self.key, self.handler)
 
     # --- the journal ---------------------------------------------------------------------------
 
@@ -178,7 +196,7 @@ class Invocation:
         if frame_type == _OUTPUT:
             self.output = payload
             return
-        for completion, completed_by in _issued(frame_type, command):
+        for completion, completed_by in issued_completions(frame_type, command):
             self.pending[completion] = (
                 completed_by,
                 command.wake_up_time if frame_type == _SLEEP else 0,
@@ -247,8 +265,8 @@ class Invocation:
         """It may start or go on, by whatever event: its turn, its time, an operator."""
         resumed = self.status is Status.PAUSED
         self._move(Status.READY)
-        self.due_at = None
-        self.awaits = None
+        self._wait_for_nothing()
+        self.pausing = False
         if resumed:
             self.failures = 0  # whoever ends a pause grants all attempts anew
         return [Open()]
@@ -259,14 +277,18 @@ class Invocation:
         self.due_at = None
         return [Park()]
 
+    def _wait_for_nothing(self) -> None:
+        self.due_at = None
+        self.awaits = None
+        self.asleep = False
+
     def start(self, now: int, deployment: str | None, version: int | None) -> None:
         """An attempt begins: pinned from now on, if it was not before.
 
         Without a deployment it is an attempt that found none; `fail` must follow.
         """
         self._move(Status.RUNNING)
-        self.due_at = None
-        self.awaits = None
+        self._wait_for_nothing()
         self.attempt += 1
         self.started_at = now
         self.closed = None
@@ -316,7 +338,7 @@ class Invocation:
 
     def _check_new_completions(self, frame_type: int, command: Any) -> None:
         seen: set[int] = set()
-        for completion, _ in _issued(frame_type, command):
+        for completion, _ in issued_completions(frame_type, command):
             if not completion:
                 raise ProtocolViolation(
                     f"{failures.type_name(frame_type)} carries no completion id"
@@ -356,64 +378,23 @@ class Invocation:
         if len(payload) > LARGEST_WAIT_SET:
             raise ProtocolViolation(f"the suspension is larger than {LARGEST_WAIT_SET} bytes")
         awaits = _decode(m.Suspension, payload, T.SUSPENSION)
-        self._check_awaits(awaits)
-        satisfied = self._has_come(awaits)
-        if not satisfied and not self._may_come(awaits):
+        waiting.check(self, awaits)
+        satisfied = waiting.has_come(self, awaits)
+        if not satisfied and not waiting.may_come(self, awaits):
             raise ProtocolViolation("the handler waits for what its journal already showed it")
         self.closed = T.SUSPENSION
         # A suspension ends the stretch of attempts that the retry policy counts.
         self.failures = 0
         self.failure = None
+        if self.pausing:
+            return self._pause()
         if satisfied:
             return self.ready()
         self._move(Status.SUSPENDED)
         self.awaits = payload
+        wakes_at, self.asleep = waiting.wakes_up(self, awaits)
+        self.due_at = None if wakes_at is None else min(wakes_at, END_OF_TIME)
         return [Park()]
-
-    def _check_awaits(self, awaits: m.Suspension) -> None:
-        completions = awaits.waiting_completions
-        if not (completions or awaits.waiting_signals or awaits.waiting_named_signals):
-            raise ProtocolViolation("the suspension waits for nothing")
-        for completion in completions:
-            if completion not in self.pending and completion not in self.notified:
-                raise ProtocolViolation(
-                    f"the suspension waits for completion id {completion}, which was never issued"
-                )
-        if awaits.waiting_named_signals or any(
-            signal != CANCEL_SIGNAL for signal in awaits.waiting_signals
-        ):
-            return
-        if completions and all(
-            self.pending.get(completion, (0, 0))[0] == T.RUN_COMPLETION
-            for completion in completions
-        ):
-            raise ProtocolViolation(
-                "the suspension waits only for run steps whose results were not proposed"
-            )
-
-    def _has_come(self, awaits: m.Suspension) -> bool:
-        """Whether something that is waited for came since the attempt was sent its journal.
-
-        What the journal showed it does not count: a handler that waits for that again would wait
-        for it for ever. A cancel that was shown is spent, and the next one is waited for.
-        """
-        shown, never = self.opened_with, -1
-        return (
-            any(self.notified.get(id, never) >= shown for id in awaits.waiting_completions)
-            or any(self.signals.get(index, never) >= shown for index in awaits.waiting_signals)
-            or any(self.signals.get(name, never) >= shown for name in awaits.waiting_named_signals)
-        )
-
-    def _may_come(self, awaits: m.Suspension) -> bool:
-        """Whether something that is waited for has not come yet, other than a cancel."""
-        signals = [index for index in awaits.waiting_signals if index != CANCEL_SIGNAL]
-        if not (awaits.waiting_completions or signals or awaits.waiting_named_signals):
-            return True  # it waits to be cancelled, and says so
-        return (
-            any(id not in self.notified for id in awaits.waiting_completions)
-            or any(index not in self.signals for index in signals)
-            or any(name not in self.signals for name in awaits.waiting_named_signals)
-        )
 
     # --- an attempt fails ----------------------------------------------------------------------
 
@@ -430,7 +411,7 @@ class Invocation:
         recorded = None
         if failure.command_index is not None:
             entry = self.command_at(failure.command_index)
-            recorded = None if entry is None else _describe(*entry)
+            recorded = None if entry is None else describe_entry(*entry)
         self.failure = failures.record(
             failure,
             now=now,
@@ -439,6 +420,8 @@ class Invocation:
             recorded=recorded,
         )
         self.retry_count += 1
+        if self.pausing:
+            return self._pause()
         if failure.retry_after is not None:
             shortest = min(SHORTEST_DELAY_MS << min(self.retry_count - 1, 8), SHORT_DELAY_MS)
             wait = min(max(failure.retry_after, shortest), LONGEST_DELAY_MS)
@@ -454,8 +437,7 @@ class Invocation:
 
     def _give_up(self, failure: AttemptFailure, policy: RetryPolicy) -> list[Effect]:
         if policy.on_max_attempts is OnMaxAttempts.PAUSE:
-            self._move(Status.PAUSED)
-            return [Park()]
+            return self._pause()
         return self.finish(failure_output(failure.http_code, failures.cut(failure.message)))
 
     # --- the outside speaks --------------------------------------------------------------------
@@ -490,8 +472,39 @@ class Invocation:
             return self.finish(failure_output(409, "canceled"))
         if self.status is Status.COMPLETED or not self._takes_from_outside(_VOID_CANCEL):
             return []
+        self.pausing = False  # nobody waits for a pause that a cancel would end at once
         effects = self._notify(T.SIGNAL, _VOID_CANCEL, now, None, CANCEL_SIGNAL)
         return effects + self.ready() if self.status is Status.PAUSED else effects
+
+    def pause(self) -> list[Effect]:
+        """Stop trying until somebody resumes it. An open attempt is let end, or fail, first.
+
+        For one that has begun; a scheduled or pending one raises IllegalMove.
+        """
+        if self.status in (Status.PAUSED, Status.COMPLETED):
+            return []
+        if self.status is Status.RUNNING:
+            self.pausing = True
+            return []
+        return self._pause()
+
+    def _pause(self) -> list[Effect]:
+        self._move(Status.PAUSED)
+        self._wait_for_nothing()
+        self.pausing = False
+        return [Park()]
+
+    def interrupted(self) -> list[Effect]:
+        """The answer of the open attempt was lost with the engine that waited for it."""
+        self._check_running()
+        return self._pause() if self.pausing else self.ready()
+
+    def move_pin(self, deployment: str) -> None:
+        """Let it go on with another deployment, which replays its journal. The protocol version
+        stays: the journal is written in it. Only while no attempt is open or due."""
+        if self.status not in (Status.PAUSED, Status.SUSPENDED) or self.deployment is None:
+            raise IllegalMove(f"the pin cannot move: {self.status.name}")
+        self.deployment = deployment
 
     def kill(self) -> list[Effect]:
         """End it now, whatever the handler thinks."""
@@ -508,17 +521,9 @@ class Invocation:
         signal: int | str | None,
     ) -> list[Effect]:
         effects: list[Effect] = [self._append(frame_type, payload, now)]
-        if self.status is Status.SUSPENDED and self._wakes(completion, signal):
+        if self.status is Status.SUSPENDED and waiting.is_for(self.awaits, completion, signal):
             effects += self.ready()
         return effects
-
-    def _wakes(self, completion: int | None, signal: int | str | None) -> bool:
-        awaits = decode(m.Suspension, self.awaits or b"")
-        if completion is not None:
-            return completion in awaits.waiting_completions
-        if isinstance(signal, str):
-            return signal in awaits.waiting_named_signals
-        return signal in awaits.waiting_signals
 
     def children(self) -> list[bytes]:
         """The invocations that this one called and still waits for (not those it only sent to)."""
@@ -538,8 +543,7 @@ class Invocation:
         """The result is known."""
         self._move(Status.COMPLETED)
         self.output = output
-        self.due_at = None
-        self.awaits = None
+        self._wait_for_nothing()
         return [Finish(output)]
 
     # --- the next request ----------------------------------------------------------------------
@@ -561,12 +565,17 @@ class Invocation:
         )
 
 
+def target_text(service: str, key: str | None, handler: str) -> str:
+    """What an invocation is for, as people write it."""
+    return f"{service}/{handler}" if key is None else f"{service}/{key}/{handler}"
+
+
 def failure_output(code: int, message: str) -> bytes:
     """The payload of an Output that carries a failure."""
     return encode(m.OutputCommand(failure=m.Failure(code=code, message=message)))
 
 
-def _issued(frame_type: int, command: Any) -> list[tuple[int, int]]:
+def issued_completions(frame_type: int, command: Any) -> list[tuple[int, int]]:
     """The completion ids that a command issues, each with the frame type that completes it."""
     row = COMMANDS[frame_type]
     issued: list[tuple[int, int]] = []
@@ -586,7 +595,8 @@ def _decode(message: type, payload: bytes, frame_type: int) -> Any:
         ) from error
 
 
-def _describe(frame_type: int, payload: bytes) -> str:
+def describe_entry(frame_type: int, payload: bytes) -> str:
+    """A journal entry's command as people read it: `Run charge-card`, `Sleep`."""
     row = COMMANDS.get(frame_type)
     name = getattr(decode(row.message, payload), "name", "") if row is not None else ""
     return failures.describe_command(frame_type, name)

@@ -17,7 +17,7 @@ class Status(IntEnum):
     RUNNING = 3  # an exchange is open
     BACKING_OFF = 4  # the last attempt failed; a timer starts the next
     SUSPENDED = 5  # waits for notifications
-    PAUSED = 6  # attempts ran out; an operator decides
+    PAUSED = 6  # attempts ran out, or an operator asked; an operator decides
     COMPLETED = 100  # has its result
 
 
@@ -27,10 +27,10 @@ _S = Status
 MOVES: Final[dict[Status, frozenset[Status]]] = {
     _S.SCHEDULED: frozenset({_S.PENDING, _S.READY, _S.COMPLETED}),
     _S.PENDING: frozenset({_S.READY, _S.COMPLETED}),
-    _S.READY: frozenset({_S.READY, _S.RUNNING, _S.COMPLETED}),
+    _S.READY: frozenset({_S.READY, _S.RUNNING, _S.PAUSED, _S.COMPLETED}),
     _S.RUNNING: frozenset({_S.READY, _S.BACKING_OFF, _S.SUSPENDED, _S.PAUSED, _S.COMPLETED}),
-    _S.BACKING_OFF: frozenset({_S.READY, _S.COMPLETED}),
-    _S.SUSPENDED: frozenset({_S.READY, _S.COMPLETED}),
+    _S.BACKING_OFF: frozenset({_S.READY, _S.PAUSED, _S.COMPLETED}),
+    _S.SUSPENDED: frozenset({_S.READY, _S.PAUSED, _S.COMPLETED}),
     _S.PAUSED: frozenset({_S.READY, _S.COMPLETED}),
     _S.COMPLETED: frozenset(),
 }

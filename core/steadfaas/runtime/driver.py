@@ -1,4 +1,4 @@
-"""Drives open attempts: sends the journal up, takes the answer's frames to the machine.
+"""Drives open attempts: has the journal sent, takes the answer's frames to the machine.
 
 One attempt is one task. It holds a slot from its start to the end of its exchange. Everything it
 learns is handed to the engine as units of work, fenced by the attempt's number: what comes late
@@ -9,46 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, Protocol, cast
-from urllib.parse import quote
 
-from yarl import URL
-
-from steadfaas import ids
-from steadfaas.clock import Clock
 from steadfaas.deployments.catalog import Deployment
 from steadfaas.errors import AttemptFailure
 from steadfaas.machine.effects import Append
 from steadfaas.machine.invocation import Invocation
-from steadfaas.machine.status import Kind, Status
+from steadfaas.machine.status import Status
+from steadfaas.runtime.exchanges import Exchanges
 from steadfaas.runtime.ledger import Ledger
 from steadfaas.runtime.work import Work
-from steadfaas.store import invocations, keys
-from steadfaas.store.port import Reader
-from steadfaas.transport.http import Limits, Sink
-from steadfaas.wire.frame import Frame, encode_frame
+from steadfaas.store import invocations
+from steadfaas.wire.frame import Frame
 from steadfaas.wire.messages import MessageType as T
-from steadfaas.wire.version import content_type
 
 _log = logging.getLogger(__name__)
-_START: Final = int(T.START)
 _END: Final = int(T.END)
 _OUTPUT: Final = int(T.OUTPUT)
-# State beyond this is not sent along but fetched by the handler, value by value (bytes).
-EAGER_STATE_LIMIT: Final = 8 * 1024 * 1024
-_MOST_URLS: Final = 4096
-
-
-class Transport(Protocol):
-    """Carries exchanges to endpoints; see `transport.http` for the real one."""
-
-    async def exchange(
-        self, url: URL, headers: Mapping[str, str], body: bytes, limits: Limits, sink: Sink
-    ) -> AttemptFailure | None:
-        """Send `body`, hand the answer's frames to `sink` in order, and say how it ended."""
-        ...
 
 
 class Submit(Protocol):
@@ -64,24 +43,15 @@ class Driver:
         self,
         *,
         ledger: Ledger,
-        transport: Transport,
-        reader: Reader,
-        clock: Clock,
+        exchanges: Exchanges,
         submit: Submit,
         over: Callable[[str], None],
-        cluster_name: str,
-        max_frame: int,
     ) -> None:
         self._ledger = ledger
-        self._transport = transport
-        self._reader = reader
-        self._clock = clock
+        self._exchanges = exchanges
         self._submit = submit
         self._over = over
-        self._cluster_name = cluster_name
-        self._max_frame = max_frame
         self._tasks: dict[int, tuple[int, asyncio.Task[None]]] = {}
-        self._urls: dict[tuple[str, str, str], URL] = {}
 
     def open(self, inv: Invocation, deployment: Deployment) -> None:
         """Start the exchange of an attempt that was stored."""
@@ -109,6 +79,12 @@ class Driver:
         for task in tasks:
             task.cancel()
         return tasks
+
+    async def until_over(self, seqs: Iterable[int], seconds: float) -> None:
+        """Wait until the exchanges of these invocations have ended, for so long at most."""
+        tasks = [self._tasks[seq][1] for seq in seqs if seq in self._tasks]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
 
     @property
     def open_exchanges(self) -> int:
@@ -138,52 +114,12 @@ class Driver:
     async def _exchange(
         self, inv: Invocation, attempt: int, deployment: Deployment
     ) -> AttemptFailure | None:
-        options = self._ledger.options(inv)
-        version = inv.version or 0
-        wire_type = content_type(version)
-        headers = {
-            "content-type": wire_type,
-            "accept": wire_type,
-            "x-restate-invocation-id": ids.format_invocation(inv.id),
-            "x-restate-cluster-name": self._cluster_name,
-        }
-        if inv.key is not None:
-            headers["x-restate-service-key"] = quote(inv.key, safe="")
-        if deployment.headers:
-            headers.update(deployment.headers)
-        body = self._body(inv, lazy=options.lazy_state)
-        limits = Limits(abort=options.abort_timeout / 1000, max_frame=self._max_frame)
-        return await self._transport.exchange(
-            self._url(deployment, inv),
-            headers,
-            body,
-            limits,
+        return await self._exchanges.send(
+            inv,
+            deployment,
+            self._ledger.options(inv),
             lambda frames: self._hand_in(inv, attempt, frames, None, final=False),
         )
-
-    def _body(self, inv: Invocation, *, lazy: bool) -> bytes:
-        state: list[tuple[bytes, bytes]] | None = None
-        partial = True
-        if inv.kind is not Kind.SERVICE and not lazy:
-            state, complete = keys.all_state(
-                self._reader, inv.service, inv.key or "", EAGER_STATE_LIMIT
-            )
-            partial = not complete
-        start = inv.start_message(self._clock.now(), state, partial=partial)
-        parts = [encode_frame(_START, start)]
-        parts += [encode_frame(frame_type, payload) for frame_type, payload in inv.journal]
-        return b"".join(parts)
-
-    def _url(self, deployment: Deployment, inv: Invocation) -> URL:
-        key = (deployment.uri, inv.service, inv.handler)
-        url = self._urls.get(key)
-        if url is None:
-            if len(self._urls) >= _MOST_URLS:
-                self._urls.clear()
-            base = deployment.uri.rstrip("/")
-            url = URL(f"{base}/invoke/{inv.service}/{inv.handler}")
-            self._urls[key] = url
-        return url
 
     def _hand_in(
         self,

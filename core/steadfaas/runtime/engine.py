@@ -17,21 +17,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-from steadfaas import ids
 from steadfaas.clock import Clock
 from steadfaas.deployments.catalog import Catalog
-from steadfaas.errors import (
-    Conflict,
-    NotFound,
-    Overloaded,
-    RequestError,
-    StoreError,
-    Verdict,
-)
+from steadfaas.errors import Overloaded, StoreError, Verdict
 from steadfaas.machine.status import Kind, Status
 from steadfaas.runtime import retention
-from steadfaas.runtime.driver import Driver, Transport
+from steadfaas.runtime.driver import Driver
+from steadfaas.runtime.exchanges import Exchanges, Transport
 from steadfaas.runtime.ledger import Ledger
+from steadfaas.runtime.operators import Operators
 from steadfaas.runtime.slots import Slots
 from steadfaas.runtime.timers import Alarm
 from steadfaas.runtime.waiters import Waiters
@@ -46,6 +40,8 @@ _T = TypeVar("_T")
 
 _TIMERS_AT_ONCE: Final = 200
 _RECOVERED_AT_ONCE: Final = 200
+# Checks hold no slots: so many of them run beside the attempts, and the rest wait.
+_CHECKS_AT_ONCE: Final = 4
 # What expires is forgotten in steps this long (ms).
 _SWEEP_MS: Final = 1000
 # After a failed transaction (a full disk, say) the work is looked at again after this time (ms).
@@ -98,15 +94,26 @@ class Engine:
             max_entries=tuning.max_journal_entries,
             max_journal_bytes=tuning.max_journal_bytes,
         )
-        self._driver = Driver(
-            ledger=self.ledger,
+        self.exchanges = Exchanges(
             transport=transport,
             reader=store.reader,
             clock=clock,
-            submit=lambda change, seq: self._submit(change, about=(seq,)),
-            over=self._exchange_over,
             cluster_name=tuning.cluster_name,
             max_frame=tuning.max_frame_bytes,
+        )
+        self.checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
+        self._driver = Driver(
+            ledger=self.ledger,
+            exchanges=self.exchanges,
+            submit=lambda change, seq: self._submit(change, about=(seq,)),
+            over=self._exchange_over,
+        )
+        self.operators = Operators(
+            ledger=self.ledger,
+            catalog=catalog,
+            write=self._write,
+            check_room=self.check_room,
+            until_over=self._driver.until_over,
         )
         self._alarm = Alarm(clock, self._ring)
         self._sweeper = Alarm(clock, self._sweep)
@@ -236,49 +243,6 @@ class Engine:
         else:
             signal = m.SignalNotification(idx=index, value=m.Value(content=value or b""))
         await self._write(lambda work: self.ledger.signal(work, id, signal))
-
-    # --- operators -----------------------------------------------------------------------------
-
-    async def cancel(self, id: bytes) -> bool:
-        """Ask an invocation to stop. True: it had not started and is gone. Raises RequestError."""
-        return await self._write(lambda work: self._cancel(work, id))
-
-    def _cancel(self, work: Work, id: bytes) -> bool:
-        inv = self.ledger.get(work, self._unfinished(work, id).seq)
-        assert inv is not None
-        self.ledger.cancel(work, inv)
-        return inv.status is Status.COMPLETED
-
-    async def kill(self, id: bytes) -> None:
-        """End an invocation and those it waits for. Raises RequestError."""
-        await self._write(lambda work: self._kill(work, id))
-
-    def _kill(self, work: Work, id: bytes) -> None:
-        inv = self.ledger.get(work, self._unfinished(work, id).seq)
-        assert inv is not None
-        self.ledger.kill(work, inv)
-
-    async def resume(self, id: bytes) -> None:
-        """Try a paused or retrying invocation now. Raises RequestError."""
-        await self._write(lambda work: self._resume(work, id))
-
-    def _resume(self, work: Work, id: bytes) -> None:
-        found = self._unfinished(work, id)
-        if found.status in (Status.SCHEDULED, Status.PENDING):
-            raise RequestError(
-                f"the invocation '{ids.format_invocation(id)}' has not started yet", status=425
-            )
-        inv = self.ledger.get(work, found.seq)
-        assert inv is not None
-        self.ledger.resume(work, inv)
-
-    def _unfinished(self, work: Work, id: bytes) -> invocations.Outline:
-        found = invocations.outline(work.tx, id)
-        if found is None:
-            raise NotFound(f"the invocation '{ids.format_invocation(id)}' does not exist")
-        if found.status == Status.COMPLETED:
-            raise Conflict(f"the invocation '{ids.format_invocation(id)}' was already completed.")
-        return found
 
     # --- units of work -------------------------------------------------------------------------
 

@@ -19,15 +19,21 @@ from steadfaas import ids
 from steadfaas.deployments.catalog import Catalog, Deployment, HandlerOptions
 from steadfaas.errors import AttemptFailure
 from steadfaas.machine.effects import Append, Effect, Finish, Open, Park, Perform
-from steadfaas.machine.invocation import CANCEL_SIGNAL, DEFAULT_MAX_JOURNAL_BYTES, Invocation
+from steadfaas.machine.invocation import (
+    DEFAULT_MAX_JOURNAL_BYTES,
+    END_OF_TIME,
+    Entry,
+    Invocation,
+)
 from steadfaas.machine.status import Kind, Status, kind_of
-from steadfaas.runtime.perform import END_OF_TIME, PERFORM, completion_of
+from steadfaas.machine.waiting import CANCEL_SIGNAL
+from steadfaas.runtime import events, lines, routing
+from steadfaas.runtime.perform import PERFORM, completion_of
 from steadfaas.runtime.slots import Slots
 from steadfaas.runtime.work import Accepted, Request, Work
 from steadfaas.store import invocations, keys, schedule
 from steadfaas.wire import messages as m
 from steadfaas.wire.messages import MessageType as T
-from steadfaas.wire.version import negotiate
 
 _INPUT: Final = int(T.INPUT)
 
@@ -47,7 +53,7 @@ class Ledger:
         max_journal_bytes: int = DEFAULT_MAX_JOURNAL_BYTES,
     ) -> None:
         self.catalog = catalog
-        self._numbers = numbers
+        self.numbers = numbers
         self._slots = slots
         self._random_bytes = random_bytes
         self._jitter = jitter
@@ -86,14 +92,14 @@ class Ledger:
         if request.not_before > work.now:
             inv.due_at = min(request.not_before, END_OF_TIME)
             self.arm(work, inv.due_at, inv.seq, 0)
-        elif self._route(inv) is None:
+        elif routing.route(self.catalog, inv) is None:
             # Rare: its service was removed meanwhile. It fails and is retried like any other.
             invocations.insert(work.tx, inv)
-            self._enter(work, inv)
+            lines.enter(self, work, inv)
             self.save(work, inv)
             return Accepted(id, inv.seq)
         else:
-            self._enter(work, inv)
+            lines.enter(self, work, inv)
         invocations.insert(work.tx, inv)
         return Accepted(id, inv.seq)
 
@@ -115,7 +121,7 @@ class Ledger:
             retention = options.idempotency_retention
         else:
             retention = options.journal_retention
-        seq = self._numbers.next(work.tx)
+        seq = self.numbers.next(work.tx)
         inv = Invocation(
             seq=seq,
             id=id,
@@ -126,6 +132,7 @@ class Ledger:
             created_at=work.now,
             idempotency_key=request.idempotency_key,
             invoked_by=request.invoked_by,
+            invoked_by_target=request.invoked_by_target,
             completion_retention=retention,
             journal_retention=options.journal_retention,
             max_entries=self._max_entries,
@@ -135,27 +142,53 @@ class Ledger:
         work.touch(inv, new=True)
         return inv
 
-    def _enter(self, work: Work, inv: Invocation) -> None:
-        """Its time has come: stand in line for the key, or start."""
-        if inv.kind is Kind.OBJECT_EXCLUSIVE:
-            place = self._numbers.next(work.tx)
-            if not keys.join_line(work.tx, inv.service, inv.key or "", place, inv.seq):
-                self.apply(work, inv, inv.queue())
-                return
-        self.apply(work, inv, inv.ready())
+    def repeat(
+        self, work: Work, old: Invocation, journal: list[Entry], deployment: str | None
+    ) -> bytes:
+        """Run a completed invocation again, as a new one that begins with this journal; returns
+        its id. With a `deployment`, it is pinned there from the beginning."""
+        _, handler = self.catalog.handler(old.service, old.handler)
+        uuid = ids.mint_ulid(work.now, self._random_bytes(10))
+        inv = Invocation(
+            seq=self.numbers.next(work.tx),
+            id=old.id[:8] + uuid,
+            service=old.service,
+            handler=old.handler,
+            key=old.key,
+            kind=old.kind,
+            created_at=work.now,
+            restarted_from=old.id,
+            completion_retention=handler.options.journal_retention,
+            journal_retention=handler.options.journal_retention,
+            max_entries=self._max_entries,
+            max_journal_bytes=self._max_journal_bytes,
+        )
+        inv.restore(journal)
+        if deployment is not None:
+            inv.deployment, inv.version = deployment, old.version
+        work.touch(inv, new=True)
+        invocations.insert(work.tx, inv)
+        lines.enter(self, work, inv)
+        self.save(work, inv)
+        return inv.id
 
     # --- reading -------------------------------------------------------------------------------
 
     def get(self, work: Work, seq: int) -> Invocation | None:
         """The invocation, from memory if it runs, else from the store."""
+        inv = self.peek(work, seq)
+        if inv is not None:
+            work.touch(inv)
+        return inv
+
+    def peek(self, work: Work, seq: int) -> Invocation | None:
+        """The invocation, for a look only; whoever changes it must `touch` it first."""
         inv = self.lives.get(seq)
         if inv is None:
             inv = invocations.load(work.tx, seq)
-            if inv is None:
-                return None
-            inv.max_entries = self._max_entries
-            inv.max_journal_bytes = self._max_journal_bytes
-        work.touch(inv)
+            if inv is not None:
+                inv.max_entries = self._max_entries
+                inv.max_journal_bytes = self._max_journal_bytes
         return inv
 
     # --- effects -------------------------------------------------------------------------------
@@ -165,7 +198,9 @@ class Ledger:
         for effect in effects:
             match effect:
                 case Append():
-                    invocations.append(work.tx, inv.seq, effect.index, effect.type, effect.payload)
+                    invocations.append(
+                        work.tx, inv.seq, effect.index, effect.type, effect.payload, work.now
+                    )
                 case Perform():
                     PERFORM[effect.type](self, work, inv, effect.command)
                 case Finish():
@@ -175,6 +210,8 @@ class Ledger:
                 case Park():
                     if effect.due_at is not None:
                         self.arm(work, effect.due_at, inv.seq, 0)
+                    if inv.status is Status.PAUSED:
+                        events.paused(work, inv)
                     work.parked.append(inv)
 
     def change(self, work: Work, inv: Invocation, effects: list[Effect]) -> None:
@@ -203,10 +240,10 @@ class Ledger:
 
     def _open(self, work: Work, inv: Invocation) -> None:
         """Start the next attempt if there is a slot; else stand in line for one."""
-        route = self._route(inv)
+        route = routing.route(self.catalog, inv)
         if route is None:
             inv.start(work.now, None, None)
-            self.fail(work, inv, self._unroutable(inv))
+            self.fail(work, inv, routing.unroutable(self.catalog, inv))
         elif self._slots.take(route[0].id):
             work.taken.append(route[0].id)
             self._begin(work, inv, *route)
@@ -220,7 +257,7 @@ class Ledger:
         inv = self.get(work, seq)
         route = None
         if inv is not None and inv.status is Status.READY:
-            route = self._route(inv)
+            route = routing.route(self.catalog, inv)
             if route is None or route[0].id != deployment_id:
                 # The newest revision changed while it waited: it lines up there.
                 self.change(work, inv, [Open()])
@@ -237,43 +274,12 @@ class Ledger:
         self.lives[inv.seq] = inv
         work.opened.append((inv, deployment))
 
-    def _route(self, inv: Invocation) -> tuple[Deployment, int] | None:
-        """The pinned deployment, whatever its state; without a pin, the newest that serves it."""
-        if inv.deployment is not None:
-            deployment = self.catalog.deployment(inv.deployment)
-        else:
-            revision = self.catalog.latest(inv.service)
-            newest = None if revision is None else revision.deployment_id
-            deployment = None if newest is None else self.catalog.deployment(newest)
-        if deployment is None:
-            return None
-        version = inv.version or negotiate(deployment.min_version, deployment.max_version)
-        if version is None or not deployment.min_version <= version <= deployment.max_version:
-            return None
-        return deployment, version
-
-    def _unroutable(self, inv: Invocation) -> AttemptFailure:
-        if inv.deployment is None:
-            return AttemptFailure(
-                "RT0011", f"no deployment serves '{inv.service}'; register one that does"
-            )
-        deployment = self.catalog.deployment(inv.deployment)
-        if deployment is None:
-            return AttemptFailure(
-                "RT0011",
-                f"the pinned deployment {inv.deployment} is not registered any more;"
-                " it cannot go on: kill it, and send the request again",
-            )
-        return AttemptFailure(
-            "RT0013",
-            f"deployment {deployment.id} speaks protocol versions {deployment.min_version} to"
-            f" {deployment.max_version}, the invocation began with {inv.version}",
-        )
-
     def fail(self, work: Work, inv: Invocation, failure: AttemptFailure) -> None:
         """The latest attempt failed."""
         invocations.add_attempt(work.tx, inv, work.now, failure.code)
+        before = inv.failure
         effects = inv.fail(failure, work.now, self.options(inv).retry, self._jitter())
+        events.attempt_failed(work, inv, before)
         self.apply(work, inv, effects)
 
     # --- the result ----------------------------------------------------------------------------
@@ -287,6 +293,8 @@ class Ledger:
                 work.expires = expires
         else:
             invocations.forget(work.tx, inv.seq)  # cancelled before it began: it never was
+        if inv.kind is Kind.WORKFLOW_RUN:
+            lines.serve(self, work, inv.service, inv.key or "")
         if inv.kind is Kind.WORKFLOW_RUN and not (inv.attempt and inv.completion_retention):
             keys.clear_workflow(work.tx, inv.service, inv.key or "")  # it goes with its record
         for completion, (frame_type, wake_at) in inv.pending.items():
@@ -296,7 +304,7 @@ class Ledger:
         self.lives.pop(inv.seq, None)
         self._tell_listeners(work, inv.seq, output)
         if inv.kind is Kind.OBJECT_EXCLUSIVE:
-            self._leave_line(work, inv)
+            lines.leave(self, work, inv)
 
     def _tell_listeners(self, work: Work, seq: int, output: bytes) -> None:
         for listener in schedule.take_listeners(work.tx, seq):
@@ -304,17 +312,6 @@ class Ledger:
             if caller is not None:
                 completion = completion_of(output, listener.completion)
                 self.change(work, caller, caller.complete(listener.type, completion, work.now))
-
-    def _leave_line(self, work: Work, inv: Invocation) -> None:
-        key = inv.key or ""
-        held = keys.head_of_line(work.tx, inv.service, key) == inv.seq
-        keys.leave_line(work.tx, inv.service, key, inv.seq)
-        if not held:
-            return
-        head = keys.head_of_line(work.tx, inv.service, key)
-        heir = None if head is None else self.get(work, head)
-        if heir is not None and heir.status is Status.PENDING:
-            self.change(work, heir, heir.ready())
 
     # --- events from outside -------------------------------------------------------------------
 
@@ -341,16 +338,28 @@ class Ledger:
 
     def cancel(self, work: Work, inv: Invocation) -> None:
         """Ask an invocation to stop."""
+        work.touch(inv)
         if inv.status is Status.SCHEDULED:
             self._disarm(work, inv)
         self.change(work, inv, inv.cancel(work.now))
 
     def resume(self, work: Work, inv: Invocation) -> None:
         """Try again now: cuts a back-off short, ends a pause."""
+        work.touch(inv)
         if inv.status in (Status.BACKING_OFF, Status.PAUSED, Status.SUSPENDED):
             inv.failures = 0
             self._disarm(work, inv)
             self.change(work, inv, inv.ready())
+        elif inv.pausing:
+            inv.pausing = False
+            self.save(work, inv)
+
+    def pause(self, work: Work, inv: Invocation) -> None:
+        """Try no more until somebody resumes it; an open attempt is let end first."""
+        work.touch(inv)
+        self._disarm(work, inv)
+        self.apply(work, inv, inv.pause())
+        self.save(work, inv)
 
     def kill(self, work: Work, inv: Invocation) -> None:
         """End an invocation, and those that it called and waits for, down to the last."""
@@ -359,6 +368,7 @@ class Ledger:
             victim = doomed.pop()
             if victim is None or victim.status is Status.COMPLETED:
                 continue
+            work.touch(victim)
             if victim.status is Status.RUNNING:
                 invocations.add_attempt(work.tx, victim, work.now, "killed")
             children = victim.children()
@@ -366,6 +376,12 @@ class Ledger:
             work.aborted.append((victim.seq, victim.attempt))
             self.change(work, victim, victim.kill())
             doomed += [self._find(work, child) for child in children]
+
+    def forget(self, work: Work, inv: Invocation) -> None:
+        """Forget a completed invocation; a workflow's state and promises go with it."""
+        invocations.forget(work.tx, inv.seq)
+        if inv.kind is Kind.WORKFLOW_RUN:
+            keys.clear_workflow(work.tx, inv.service, inv.key or "")
 
     def _find(self, work: Work, id: bytes) -> Invocation | None:
         found = invocations.outline(work.tx, id)
@@ -377,7 +393,7 @@ class Ledger:
         if inv is None or inv.due_at is None or inv.due_at > work.now:
             return
         if inv.status is Status.SCHEDULED:
-            self._enter(work, inv)
+            lines.enter(self, work, inv)
         elif inv.status is Status.BACKING_OFF:
             self.apply(work, inv, inv.ready())
         else:
@@ -391,7 +407,6 @@ class Ledger:
             return
         if inv.status is Status.RUNNING:
             invocations.add_attempt(work.tx, inv, work.now, "interrupted")
-        elif inv.status is not Status.READY:
-            return
-        self.apply(work, inv, inv.ready())
-        self.save(work, inv)
+            self.change(work, inv, inv.interrupted())
+        elif inv.status is Status.READY:
+            self.change(work, inv, inv.ready())

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from steadfaas import ids
-from steadfaas.machine.invocation import Invocation
+from steadfaas.machine.invocation import END_OF_TIME, Invocation
 from steadfaas.machine.status import Kind, kind_of
 from steadfaas.runtime.work import Accepted, Request, Work
 from steadfaas.store import invocations, keys, schedule
@@ -21,9 +21,6 @@ from steadfaas.wire.messages import MessageType as T
 
 if TYPE_CHECKING:
     from steadfaas.runtime.ledger import Ledger
-
-# The latest time the database can hold; a sleep beyond it does not end.
-END_OF_TIME: Final = 2**62
 
 
 def _answer(
@@ -161,6 +158,7 @@ def _accept_call(
         input=input_payload([(h.key, h.value) for h in command.headers], command.parameter),
         idempotency_key=command.idempotency_key,
         invoked_by=inv.id,
+        invoked_by_target=inv.target,
         not_before=not_before,
     )
     return ledger.accept(work, request, ledger.id_for(request, work.now))

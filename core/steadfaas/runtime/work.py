@@ -61,6 +61,7 @@ class Request:
     input: bytes
     idempotency_key: str | None = None
     invoked_by: bytes | None = None
+    invoked_by_target: str | None = None
     not_before: int = 0  # ms since the epoch
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from steadfaas.store import sql
@@ -53,11 +55,84 @@ def delete(tx: Tx, deployment_id: str) -> bool:
     return tx.execute(_Q.delete_deployment, (deployment_id,)).rowcount > 0
 
 
-def pinned_unfinished(reader: Reader, deployment_id: str) -> dict[int, int]:
-    """How many unfinished invocations are pinned to a deployment, by status."""
-    return dict(reader.execute(_Q.pinned_unfinished, (deployment_id,)).fetchall())
+def exists(reader: Reader, deployment_id: str) -> bool:
+    """Whether this deployment is registered. In a transaction, the answer holds until its end."""
+    return reader.execute(_Q.exists, (deployment_id,)).fetchone() is not None
 
 
-def unpinned_unfinished(reader: Reader) -> dict[str, int]:
-    """How many unfinished invocations have no pin yet, by service: the newest will run them."""
-    return dict(reader.execute(_Q.unpinned_unfinished).fetchall())
+# --- what is unfinished ------------------------------------------------------------------------
+
+
+# Number, status, pin, when due, whether asleep: a plain tuple, because there may be very many.
+Unfinished = tuple[int, int, str | None, int | None, int]
+
+
+class Group(NamedTuple):
+    """Unfinished invocations with one pin that are alike. Without a time: not due by themselves."""
+
+    status: int
+    asleep: int
+    size: int
+    first_due: int | None
+    last_due: int | None
+
+
+class Brief(NamedTuple):
+    """How to call an invocation. `created_at` is in ms since the epoch."""
+
+    seq: int
+    id: bytes
+    service: str
+    handler: str
+    key: str | None
+    created_at: int
+
+    @property
+    def target(self) -> str:
+        """`Service/handler` or `Service/key/handler`."""
+        if self.key is None:
+            return f"{self.service}/{self.handler}"
+        return f"{self.service}/{self.key}/{self.handler}"
+
+
+@contextmanager
+def snapshot(reader: Reader) -> Iterator[None]:
+    """Let several queries see one state of the database. Within a transaction they do anyway."""
+    reader.execute("SAVEPOINT snapshot")
+    try:
+        yield
+    finally:
+        reader.execute("RELEASE snapshot")
+
+
+def unfinished(reader: Reader) -> list[Unfinished]:
+    """All unfinished invocations, oldest first."""
+    return reader.execute(_Q.unfinished).fetchall()
+
+
+def pinned_to(reader: Reader, deployment_id: str) -> list[Group]:
+    """The unfinished invocations that are pinned to a deployment, counted."""
+    return [Group(*row) for row in reader.execute(_Q.pinned_to, (deployment_id,))]
+
+
+def first_pinned_to(reader: Reader, deployment_id: str, limit: int) -> list[int]:
+    """The numbers of the oldest of them."""
+    return [row[0] for row in reader.execute(_Q.first_pinned_to, (deployment_id, limit))]
+
+
+def unpinned(reader: Reader, services: Iterable[str]) -> list[tuple[int, int, int | None]]:
+    """Unfinished invocations of these services without a pin, oldest first: number, status, when
+    due."""
+    return reader.execute(_Q.unpinned, (json.dumps(list(services)),)).fetchall()
+
+
+def briefs(reader: Reader, seqs: Iterable[int]) -> list[Brief]:
+    """How to call these invocations, oldest first."""
+    rows = reader.execute(_Q.briefs, (json.dumps(sorted(seqs)),))
+    return list(map(Brief._make, rows))
+
+
+def beyond_versions(reader: Reader, deployment_id: str, low: int, high: int) -> dict[int, int]:
+    """How many unfinished invocations of a deployment began with a protocol version outside of
+    `low` to `high`, by version."""
+    return dict(reader.execute(_Q.beyond_versions, (deployment_id, low, high)).fetchall())

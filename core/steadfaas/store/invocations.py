@@ -17,6 +17,7 @@ _Q: Final = sql.load("invocations")
 SPAN: Final = 1 << 20
 _OUTPUT: Final = int(MessageType.OUTPUT)
 KEPT_ATTEMPTS: Final = 1000
+KEPT_EVENTS: Final = 1000
 
 
 class Outline(NamedTuple):
@@ -63,6 +64,31 @@ class Description(NamedTuple):
     completed_at: int | None
     output: bytes | None
     idempotency_key: str | None
+    pausing: int
+    asleep: int
+    entries: int
+    invoked_by: bytes | None
+    invoked_by_target: str | None
+    restarted_from: bytes | None
+
+
+class TimedEntry(NamedTuple):
+    """A journal entry; `at` is when it was stored, in ms since the epoch, if that is known."""
+
+    number: int
+    type: int
+    payload: bytes
+    at: int | None
+
+
+class Event(NamedTuple):
+    """What happened to an invocation beside its journal, after its entry `after_entry`."""
+
+    number: int
+    after_entry: int
+    at: int
+    type: str
+    body: str  # JSON
 
 
 class Attempt(NamedTuple):
@@ -76,18 +102,20 @@ class Attempt(NamedTuple):
 
 
 def insert(tx: Tx, inv: Invocation) -> None:
-    """Store a new invocation with the input that its journal begins with."""
+    """Store a new invocation with what its journal begins with: the input, or more."""
     tx.execute(
         _Q.insert,
         (
             inv.seq, inv.id, int(inv.status), inv.service, inv.handler, inv.key, int(inv.kind),
             inv.deployment, inv.version, inv.created_at, inv.modified_at, inv.attempt,
-            inv.started_at, inv.due_at, inv.idempotency_key, inv.invoked_by,
-            inv.completion_retention, inv.journal_retention,
+            inv.started_at, len(inv.journal), inv.due_at, inv.idempotency_key, inv.invoked_by,
+            inv.invoked_by_target, inv.restarted_from, inv.completion_retention,
+            inv.journal_retention,
         ),
     )  # fmt: skip
-    frame_type, payload = inv.journal[0]
-    tx.execute(_Q.append, (inv.seq * SPAN, frame_type, payload))
+    first = inv.seq * SPAN
+    for index, (frame_type, payload) in enumerate(inv.journal):
+        tx.execute(_Q.append, (first + index, frame_type, payload, inv.created_at))
 
 
 def save(tx: Tx, inv: Invocation) -> None:
@@ -97,7 +125,8 @@ def save(tx: Tx, inv: Invocation) -> None:
         (
             int(inv.status), inv.deployment, inv.version, inv.modified_at, inv.attempt,
             inv.started_at, len(inv.journal), inv.failures, inv.retry_count, inv.due_at,
-            inv.awaits, None if inv.failure is None else inv.failure.to_json(), inv.seq,
+            inv.awaits, inv.asleep, inv.pausing,
+            None if inv.failure is None else inv.failure.to_json(), inv.seq,
         ),
     )  # fmt: skip
 
@@ -134,15 +163,16 @@ def forget(tx: Tx, seq: int) -> None:
 
 
 def forget_journal(tx: Tx, seq: int) -> None:
-    """Delete the journal and the attempts."""
+    """Delete the journal, the attempts and the events."""
     span = (seq * SPAN, (seq + 1) * SPAN)
     tx.execute(_Q.delete_journal, span)
     tx.execute(_Q.delete_attempts, span)
+    tx.execute(_Q.delete_events, span)
 
 
-def append(tx: Tx, seq: int, index: int, frame_type: int, payload: bytes) -> None:
+def append(tx: Tx, seq: int, index: int, frame_type: int, payload: bytes, now: int) -> None:
     """Store one journal entry."""
-    tx.execute(_Q.append, (seq * SPAN + index, frame_type, payload))
+    tx.execute(_Q.append, (seq * SPAN + index, frame_type, payload, now))
 
 
 def journal(reader: Reader, seq: int) -> list[Entry]:
@@ -179,6 +209,7 @@ def load(reader: Reader, seq: int) -> Invocation | None:
     inv.failure = None if row[18] is None else FailureRecord.from_json(row[18])
     if row[23] is not None:
         inv.output = row[23]
+    inv.asleep, inv.pausing = bool(row[24]), bool(row[25])
     return inv
 
 
@@ -212,6 +243,35 @@ def add_attempt(tx: Tx, inv: Invocation, now: int, outcome: str) -> None:
     if number > KEPT_ATTEMPTS:
         first = inv.seq * SPAN + 1
         tx.execute(_Q.delete_old_attempts, (first, first + number - KEPT_ATTEMPTS))
+
+
+def add_event(tx: Tx, inv: Invocation, now: int, type: str, body: str) -> None:
+    """Note something that happened beside the journal; `body` is JSON."""
+    first, end = inv.seq * SPAN, (inv.seq + 1) * SPAN
+    last: int | None = tx.execute(_Q.last_event, (first, end)).fetchone()[0]
+    pos = first if last is None else min(last + 1, end - 1)
+    if pos == last:
+        return  # a million of them: nobody will miss another
+    tx.execute(_Q.add_event, (pos, len(inv.journal) - 1, now, type, body))
+    if pos - first >= KEPT_EVENTS:
+        tx.execute(_Q.delete_events, (first, pos - KEPT_EVENTS + 1))
+
+
+def events(reader: Reader, seq: int) -> list[Event]:
+    """The latest events of an invocation, in order."""
+    first = seq * SPAN
+    rows = reader.execute(_Q.events, (first, first + SPAN))
+    return [Event(row[0] - first, *row[1:]) for row in rows]
+
+
+def timed_journal(reader: Reader, found: Description) -> list[TimedEntry]:
+    """The stored journal with its times, in order; with its result, which the record holds."""
+    first = found.seq * SPAN
+    rows = reader.execute(_Q.timed_journal, (first, first + SPAN))
+    entries = [TimedEntry(row[0] - first, *row[1:]) for row in rows]
+    if entries and len(entries) < found.entries and found.output is not None:
+        entries.append(TimedEntry(len(entries), _OUTPUT, found.output, found.completed_at))
+    return entries
 
 
 def attempts(reader: Reader, found: Description) -> list[Attempt]:

@@ -155,4 +155,10 @@ def migrate(connection: sqlite3.Connection) -> None:
     for number, step in enumerate(steps, 1):
         if number > current:
             script = step.read_text("utf-8")
-            connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+            transaction = f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
+            try:
+                connection.executescript(transaction)
+            except sqlite3.Error:
+                if connection.in_transaction:
+                    connection.rollback()  # or the database stays locked while we live
+                raise

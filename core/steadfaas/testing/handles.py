@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from steadfaas import ids
 from steadfaas.durations import format_duration
 from steadfaas.errors import RequestError
 from steadfaas.machine.failure import FailureRecord
 from steadfaas.machine.status import Status
+from steadfaas.runtime.operators import KEEP
 from steadfaas.store import invocations
 from steadfaas.testing import stories
 from steadfaas.testing.failures import InvocationFailed, Refused
@@ -18,8 +19,10 @@ from steadfaas.testing.spans import Duration, milliseconds
 from steadfaas.testing.stories import JournalEntry
 
 if TYPE_CHECKING:
+    from steadfaas.runtime.check import Findings
     from steadfaas.testing.host import Host
 
+_T = TypeVar("_T")
 # Of many attempts, a timeline shows so many from the beginning and from the end.
 _ENDS_SHOWN: Final = 5
 
@@ -114,22 +117,59 @@ class Invocation:
 
     async def cancel(self) -> None:
         """Ask it to stop; the handler decides how. Raises Refused if it has ended."""
-        await self._operate((await self._host.engine()).cancel(self.id))
+        await self._operate((await self._host.engine()).operators.cancel(self.id))
 
     async def kill(self) -> None:
         """End it, and those it called and waits for. Raises Refused if it has ended."""
-        await self._operate((await self._host.engine()).kill(self.id))
+        await self._operate((await self._host.engine()).operators.kill(self.id))
 
-    async def resume(self) -> None:
-        """Try it again now: ends a pause, cuts a back-off short. Raises Refused."""
-        await self._operate((await self._host.engine()).resume(self.id))
+    async def pause(self) -> None:
+        """Try it no more until it is resumed; an open attempt is let end first. Raises Refused."""
+        await self._operate((await self._host.engine()).operators.pause(self.id))
 
-    async def _operate(self, action: Coroutine[Any, Any, object]) -> None:
+    async def resume(self, deployment: Deployment | None = None, *, check: bool = False) -> None:
+        """Try it again now: ends a pause, cuts a back-off short.
+
+        With a deployment, it goes on there; that needs it paused or suspended. With `check`, only
+        if its journal fits the code there. Raises Refused.
+        """
+        engine = await self._host.engine()
+        if check:
+            findings = await self.check(deployment)
+            if findings.verdict != "compatible":
+                raise Refused(409, f"not resumed: {findings}")
+        choice = KEEP if deployment is None else deployment.id
+        await self._operate(engine.operators.resume(self.id, deployment=choice, actor="test kit"))
+
+    async def restart(self) -> Invocation:
+        """Run it again with the same input, as a new invocation, once it is completed."""
+        engine = await self._host.engine()
+        new = await self._operate(engine.operators.restart_as_new(self.id))
+        return Invocation(self._host, new, self.target)
+
+    async def purge(self) -> None:
+        """Forget it, its result included, once it is completed. Raises Refused."""
+        await self._operate((await self._host.engine()).operators.purge(self.id))
+
+    async def check(self, deployment: Deployment | None = None) -> Findings:
+        """Whether its journal fits the code of a deployment; by default, of its own.
+
+        The handler's code outside of steps runs there; no step does, and nothing is stored. Raises
+        Refused if it is unknown.
+        """
+        from steadfaas.runtime.check import check
+
+        engine = await self._host.engine()
+        choice = KEEP if deployment is None else deployment.id
+        return await self._operate(check(engine, self.id, choice))
+
+    async def _operate(self, action: Coroutine[Any, Any, _T]) -> _T:
         try:
-            await self._host.asked(action)
+            result = await self._host.asked(action)
         except RequestError as error:
             raise Refused(error.status, error.message) from None
         await self._host.settle()
+        return result
 
     @property
     def status(self) -> str:

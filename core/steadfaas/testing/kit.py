@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from steadfaas import ids
 from steadfaas.deployments.catalog import HandlerOptions
+from steadfaas.deployments.drain import Drain, drain_of
 from steadfaas.deployments.register import Registration
 from steadfaas.runtime.engine import Tuning
 from steadfaas.servers.http1 import Reply, Request
@@ -140,6 +141,16 @@ class Steadfaas:
         """Remove a version. Raises Conflict while it is not drained, unless forced."""
         registry = await self._host.registry()
         await self._host.asked(registry.remove(deployment.id, force=force))
+
+    async def promote(self, deployment: Deployment) -> None:
+        """Let a version take new requests again, without asking what it serves."""
+        registry = await self._host.registry()
+        await self._host.asked(registry.promote(deployment.id, actor="test kit"))
+
+    def drain(self, deployment: Deployment) -> Drain:
+        """What still needs a version: `drain(v1).state` is ACTIVE, DRAINING or DRAINED."""
+        engine = self._host.running
+        return drain_of(engine.store.reader, engine.catalog, deployment.id, now=self.now())
 
     # --- requests ------------------------------------------------------------------------------
 

@@ -6,12 +6,16 @@ SELECT id, created_at, record FROM deployment ORDER BY created_at, id
 -- Every service as every deployment serves it.
 SELECT service, revision, deployment, manifest FROM service_revision ORDER BY service, revision
 
+-- name: exists
+-- Whether a deployment is registered, for those who are about to rely on it in the same transaction.
+SELECT 1 FROM deployment WHERE id = ?
+
 -- name: insert_deployment
 -- A new endpoint reference.
 INSERT INTO deployment (id, created_at, record) VALUES (?, ?, ?)
 
 -- name: update_deployment
--- The same endpoint, discovered again; it keeps its id.
+-- The same endpoint, discovered again or changed; it keeps its id.
 UPDATE deployment SET created_at = ?, record = ? WHERE id = ?
 
 -- name: insert_revision
@@ -26,10 +30,33 @@ DELETE FROM service_revision WHERE deployment = ?
 -- The endpoint reference itself.
 DELETE FROM deployment WHERE id = ?
 
--- name: pinned_unfinished
--- What keeps a deployment from being drained. Reads the index of unfinished invocations only.
-SELECT status, count(*) FROM invocation WHERE deployment = ? AND status < 100 GROUP BY status
+-- name: unfinished
+-- What keeps deployments from being drained, oldest first. The index holds all that is asked for.
+SELECT seq, status, deployment, due_at, asleep FROM invocation INDEXED BY invocation_unfinished
+WHERE status < 100 ORDER BY seq
 
--- name: unpinned_unfinished
--- What can still be routed to whichever deployment is newest when it starts.
-SELECT service, count(*) FROM invocation WHERE deployment IS NULL AND status < 100 GROUP BY service
+-- name: pinned_to
+-- The same of one deployment, counted: by status, and by whether time will wake it.
+SELECT status, asleep, count(*) AS size, min(due_at), max(due_at)
+FROM invocation INDEXED BY invocation_unfinished
+WHERE status < 100 AND deployment = ? GROUP BY status, asleep, due_at IS NULL
+
+-- name: first_pinned_to
+-- The oldest of them.
+SELECT seq FROM invocation INDEXED BY invocation_unfinished
+WHERE status < 100 AND deployment = ? ORDER BY seq LIMIT ?
+
+-- name: unpinned
+-- What runs on whichever deployment is newest for its service (of a JSON list) when it starts.
+SELECT seq, status, due_at FROM invocation INDEXED BY invocation_unfinished
+WHERE status < 100 AND deployment IS NULL AND service IN (SELECT value FROM json_each(?)) ORDER BY seq
+
+-- name: briefs
+-- How to call the invocations with these numbers (a JSON list).
+SELECT i.seq, i.id, i.service, i.handler, i.key, i.created_at
+FROM json_each(?) AS wanted CROSS JOIN invocation AS i ON i.seq = wanted.value
+
+-- name: beyond_versions
+-- What an endpoint with another range of protocol versions could not go on with, by version.
+SELECT version, count(*) FROM invocation INDEXED BY invocation_unfinished
+WHERE status < 100 AND deployment = ? AND version NOT BETWEEN ? AND ? GROUP BY version

@@ -1,27 +1,28 @@
 -- name: insert
 -- A newly accepted invocation; seq is chosen by the caller.
 INSERT INTO invocation (seq, id, status, service, handler, key, kind, deployment, version, created_at,
-    modified_at, attempt, started_at, due_at, idempotency_key, invoked_by, completion_retention, journal_retention)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    modified_at, attempt, started_at, entries, due_at, idempotency_key, invoked_by, invoked_by_target, restarted_from,
+    completion_retention, journal_retention)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: save
 -- All that may change before completion.
 UPDATE invocation SET status = ?, deployment = ?, version = ?, modified_at = ?, attempt = ?, started_at = ?,
-    entries = ?, failures = ?, retry_count = ?, due_at = ?, awaits = ?, failure = ?
+    entries = ?, failures = ?, retry_count = ?, due_at = ?, awaits = ?, asleep = ?, pausing = ?, failure = ?
 WHERE seq = ?
 
 -- name: complete
 -- The result, and how long it and the journal are kept.
 UPDATE invocation SET status = 100, modified_at = ?, completed_at = ?, output = ?, expires_at = ?,
     journal_expires_at = ?, entries = ?, attempt = ?, deployment = ?, version = ?, due_at = NULL, awaits = NULL,
-    failure = ?
+    asleep = 0, pausing = 0, failure = ?
 WHERE seq = ?
 
 -- name: by_seq
 -- One invocation with everything that is needed to go on.
 SELECT seq, id, status, service, handler, key, kind, deployment, version, created_at, modified_at, attempt,
     started_at, entries, failures, retry_count, due_at, awaits, failure, idempotency_key, invoked_by,
-    completion_retention, journal_retention, output
+    completion_retention, journal_retention, output, asleep, pausing
 FROM invocation WHERE seq = ?
 
 -- name: outline_by_id
@@ -31,7 +32,8 @@ SELECT seq, status, output, expires_at, completed_at FROM invocation WHERE id = 
 -- name: describe_by_id
 -- What an operator wants to see.
 SELECT seq, status, service, handler, key, deployment, version, created_at, modified_at, attempt, started_at,
-    retry_count, due_at, failure, completed_at, output, idempotency_key
+    retry_count, due_at, failure, completed_at, output, idempotency_key, pausing, asleep, entries, invoked_by,
+    invoked_by_target, restarted_from
 FROM invocation WHERE id = ?
 
 -- name: target_by_id
@@ -64,11 +66,15 @@ SELECT count(*) FROM invocation WHERE status < 100 AND status IN (1, 2)
 
 -- name: append
 -- One journal entry.
-INSERT INTO journal (pos, type, payload) VALUES (?, ?, ?)
+INSERT INTO journal (pos, type, payload, at) VALUES (?, ?, ?, ?)
 
 -- name: journal
 -- One journal, in order.
 SELECT type, payload FROM journal WHERE pos >= ? AND pos < ? ORDER BY pos
+
+-- name: timed_journal
+-- One journal, in order, with the time of each entry.
+SELECT pos, type, payload, at FROM journal WHERE pos >= ? AND pos < ? ORDER BY pos
 
 -- name: delete_journal
 -- A journal that is no longer kept.
@@ -85,3 +91,19 @@ SELECT pos, deployment, started_at, ended_at, outcome FROM attempt WHERE pos >= 
 -- name: delete_attempts
 -- Attempts go with the journal.
 DELETE FROM attempt WHERE pos >= ? AND pos < ?
+
+-- name: last_event
+-- The running number for the next event follows from it.
+SELECT max(pos) FROM event WHERE pos >= ? AND pos < ?
+
+-- name: add_event
+-- Something that happened to an invocation beside its journal.
+INSERT INTO event (pos, after_entry, at, type, body) VALUES (?, ?, ?, ?, ?)
+
+-- name: events
+-- What happened to one invocation, in order.
+SELECT pos, after_entry, at, type, body FROM event WHERE pos >= ? AND pos < ? ORDER BY pos
+
+-- name: delete_events
+-- Events go with the journal; of an invocation that fails without end, the latest are kept.
+DELETE FROM event WHERE pos >= ? AND pos < ?

@@ -63,3 +63,15 @@ DELETE FROM promise WHERE service = ? AND key = ?
 -- name: clear_promise_listeners
 -- Nobody can be told any more.
 DELETE FROM promise_listener WHERE service = ? AND key = ?
+
+-- name: queue_state_change
+-- A change of a key's state that waits in its line.
+INSERT INTO state_change (seq, version, state) VALUES (?, ?, ?)
+
+-- name: state_change
+-- The change at this place of a line.
+SELECT version, state FROM state_change WHERE seq = ?
+
+-- name: delete_state_change
+-- It was made, or dropped.
+DELETE FROM state_change WHERE seq = ?
