@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -85,6 +86,42 @@ def test_a_removal_brings_the_next_newest_back_or_ends_the_service() -> None:
     catalog.put(deployment("a", 3, Shop=2))
     assert catalog.latest("Cart") is None
     assert [known.name for known in catalog.services()] == ["Shop"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_exchanging_one_deployment_is_the_same_as_beginning_anew(seed: int) -> None:
+    rng = random.Random(seed)
+    catalog, table = Catalog(), dict[str, Deployment]()
+    for revision in range(1, 150):
+        id = rng.choice("abcdef")
+        if rng.random() < 0.3:
+            table.pop(id, None)
+            catalog.remove(id)
+        else:
+            names = rng.sample(["Cart", "Shop", "Till"], rng.randrange(4))
+            table[id] = deployment(id, rng.randrange(5), **dict.fromkeys(names, revision))
+            catalog.put(table[id])
+        anew = Catalog(table.values())
+        assert catalog.deployments() == anew.deployments()
+        assert catalog.services() == anew.services()
+        for each in "abcdef":
+            assert catalog.deployment(each) is anew.deployment(each)
+            assert catalog.active_services(each) == anew.active_services(each)
+        for name in ("Cart", "Shop", "Till", "None"):
+            assert catalog.revisions(name) == anew.revisions(name)
+            assert catalog.latest(name) == next(iter(anew.revisions(name)), None)
+
+
+def test_whoever_looks_changes_nothing() -> None:
+    catalog = Catalog([deployment("a", 1, Cart=1)])
+    version = catalog.version
+    for seen in (catalog.deployments(), catalog.services(), catalog.active_services("a")):
+        seen.clear()
+    catalog.revisions("Cart").clear()
+    assert len(catalog.deployments()) == len(catalog.active_services("a")) == 1
+    assert catalog.version == version
+    catalog.put(deployment("a", 1, Cart=2))
+    assert catalog.version != version
 
 
 def test_unknown_names_get_the_sentences_of_the_ingress() -> None:

@@ -98,7 +98,10 @@ def test_force_overwrites_and_keeps_the_id() -> None:
             assert done.outcome is Outcome.OVERWRITTEN
             assert done.deployment.id == first.id
             assert done.deployment.created_at > first.created_at
-            assert len(done.broken) == 1  # force implies breaking, and says what broke
+            # Force implies breaking, and says what broke.
+            assert len(done.broken) == 2
+            assert "without the handler 'buy' of revision 1" in done.broken[0]
+            assert done.broken[1] == "'B' is not served here any more: nobody serves it."
             assert shown(here.catalog) == [("A", 2, first.id, ["sell"])]
             assert same_after_restart(here)
 
@@ -240,6 +243,53 @@ def test_an_address_that_may_change_is_refused() -> None:
     run(test())
 
 
+# --- what is recorded --------------------------------------------------------------------------
+
+
+def test_force_is_recorded_with_its_actor_and_survives_a_restart() -> None:
+    async def test() -> None:
+        async with world() as here, serving(announce(service("A"), service("B"))) as one:
+            first = await here.register(one.uri, actor="ann@desk")
+            assert first.changes == ()
+            planned = await here.register(one.uri, force=True, dry_run=True, actor="ann@desk")
+            assert planned.changes == ()
+            again = await here.register(one.uri, force=True, actor="bob\x1b[2J@desk")
+            assert [(each.by, each.what, each.detail) for each in again.changes] == [
+                ("bob?[2J@desk", "registered again by force", "A 1 -> 2, B 1 -> 2")
+            ]
+            assert again.changes[0].at == again.created_at
+            assert same_after_restart(here)
+
+    run(test())
+
+
+def test_the_latest_twenty_changes_are_kept() -> None:
+    async def test() -> None:
+        async with world() as here, serving(announce(service("A"))) as one:
+            await here.register(one.uri)
+            for number in range(25):
+                last = await here.register(one.uri, force=True, actor=f"{number}" * 500)
+            assert [each.detail for each in last.changes] == [
+                f"A {revision} -> {revision + 1}" for revision in range(6, 26)
+            ]
+            assert {len(each.by) for each in last.changes} == {200}
+            assert same_after_restart(here)
+
+    run(test())
+
+
+def test_a_record_from_before_changes_were_kept() -> None:
+    async def test() -> None:
+        async with world() as here, serving(announce(service("A"))) as one:
+            await here.register(one.uri)
+            here.writer.connection.execute(
+                "UPDATE deployment SET record = json_remove(record, '$.changes')"
+            )
+            assert same_after_restart(here)
+
+    run(test())
+
+
 # --- compatibility -----------------------------------------------------------------------------
 
 
@@ -292,9 +342,9 @@ def test_a_deployment_that_takes_requests_is_not_drained() -> None:
             here.writer.add_invocation("A", Status.COMPLETED, id)
             with pytest.raises(Conflict) as refused:
                 await here.registry.remove(id)
-            assert "A (revision 1), B (revision 1), 1 of them not started" in refused.value.message
+            assert "it takes the new requests of A, B; 1 unfinished" in refused.value.message
+            assert "1 unfinished invocation needs it (1 scheduled)" in refused.value.message
             assert "register a newer deployment" in refused.value.message
-            assert "pinned to it (" not in refused.value.message
             assert here.catalog.deployment(id) is not None
             assert same_after_restart(here)
 
@@ -316,8 +366,9 @@ def test_an_old_deployment_goes_once_nothing_unfinished_is_pinned_to_it() -> Non
             here.writer.add_invocation("Shop", Status.SCHEDULED, None)
             with pytest.raises(Conflict) as refused:
                 await here.registry.remove(old)
-            assert "3 unfinished invocations are pinned to it" in refused.value.message
-            assert "(1 backing-off, 2 suspended)" in refused.value.message
+            assert "3 unfinished invocations need it" in refused.value.message
+            assert "(1 retrying, 2 suspended)" in refused.value.message
+            assert "resume them on another deployment" in refused.value.message
             assert "takes the new requests" not in refused.value.message
             here.writer.connection.execute("UPDATE invocation SET status = 100")
             await here.registry.remove(old)
@@ -385,17 +436,5 @@ def test_a_record_of_another_make_is_named() -> None:
                 here.writer.connection.execute("UPDATE deployment SET record = ?", (record,))
                 with pytest.raises(StoreError, match=id):
                     here.restarted()
-
-    run(test())
-
-
-def test_drain_checks_read_the_index_of_unfinished_invocations() -> None:
-    async def test() -> None:
-        async with world() as here:
-            rows = here.writer.connection.execute(
-                "EXPLAIN QUERY PLAN SELECT status, count(*) FROM invocation"
-                " WHERE deployment = 'x' AND status < 100 GROUP BY status"
-            ).fetchall()
-            assert "invocation_unfinished" in str(rows)
 
     run(test())

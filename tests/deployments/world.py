@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -17,11 +17,12 @@ from aiohttp import web
 
 from steadfaas import store
 from steadfaas.deployments.adapters import GROUP, Adapters
-from steadfaas.deployments.catalog import Catalog, HandlerOptions
+from steadfaas.deployments.catalog import Catalog, Deployment, HandlerOptions
 from steadfaas.deployments.compat import Compatibility
 from steadfaas.deployments.discover import Discovered, Patience, discover
+from steadfaas.deployments.drain import Drain, drain_all, drain_of
 from steadfaas.deployments.records import load_catalog
-from steadfaas.deployments.register import Headers, Registry
+from steadfaas.deployments.register import Headers, Registration, Registry
 from steadfaas.errors import StoreError
 from steadfaas.spi import EndpointReference
 from steadfaas.store.port import Tx
@@ -154,14 +155,31 @@ class SqliteWriter:
         await asyncio.sleep(0)
         return result
 
-    def add_invocation(self, service: str, status: int, deployment: str | None) -> None:
-        """A row as the engine would have stored it."""
-        seq = self.connection.execute("SELECT count(*) FROM invocation").fetchone()[0] + 1
-        self.connection.execute(
-            "INSERT INTO invocation (seq, id, status, service, handler, kind, deployment,"
-            " created_at, modified_at) VALUES (?, ?, ?, ?, 'buy', 0, ?, 0, 0)",
-            (seq, seq.to_bytes(24, "big"), status, service, deployment),
-        )
+    def add_invocation(
+        self, service: str, status: int, deployment: str | None, **columns: Any
+    ) -> int:
+        """A row as the engine would have stored it, with these columns set too. Its number."""
+        seq: int = self.connection.execute("SELECT count(*) FROM invocation").fetchone()[0] + 1
+        row = {
+            "seq": seq,
+            "id": seq.to_bytes(24, "big"),
+            "status": int(status),
+            "service": service,
+            "handler": "buy",
+            "kind": 0,
+            "deployment": deployment,
+            "created_at": 0,
+            "modified_at": 0,
+            **columns,
+        }
+        add_row(self.connection, row)
+        return seq
+
+
+def add_row(tx: Tx, row: Mapping[str, Any]) -> None:
+    """An invocation with these columns."""
+    names, places = ", ".join(row), ", ".join("?" * len(row))
+    tx.execute(f"INSERT INTO invocation ({names}) VALUES ({places})", tuple(row.values()))
 
 
 class FakeClock:
@@ -189,6 +207,26 @@ class World:
     writer: SqliteWriter
     clock: FakeClock
     defaults: HandlerOptions
+
+    async def register(self, target: str, **fields: Any) -> Deployment:
+        """The deployment of this address, registered now or before."""
+        return (await self.registry.register(Registration(target, **fields))).deployment
+
+    def drain(self, deployment_id: str) -> Drain:
+        """What needs a deployment; asked in both ways, which must agree."""
+        now = self.clock.time
+        alone = drain_of(self.writer.connection, self.catalog, deployment_id, now=now, blockers=5)
+        together = drain_all(self.writer.connection, self.catalog, now=now, blockers=5)
+        assert together[deployment_id] == alone
+        return alone
+
+    def same_after_restart(self) -> bool:
+        """Whether what is stored is what is shown."""
+        reloaded = self.restarted()
+        return (
+            reloaded.deployments() == self.catalog.deployments()
+            and reloaded.services() == self.catalog.services()
+        )
 
     def restarted(self) -> Catalog:
         """What a new process would load."""

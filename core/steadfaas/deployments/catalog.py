@@ -7,6 +7,7 @@ beside the old ones and swaps them in one assignment; whoever holds a revision k
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ from steadfaas.wire.manifest import (
 
 __all__ = [
     "Catalog",
+    "Change",
     "Deployment",
     "Handler",
     "HandlerOptions",
@@ -66,6 +68,16 @@ class ServiceRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What somebody did to a deployment that may move work. `at` is in ms since the epoch."""
+
+    at: int
+    by: str
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """A registered endpoint reference and what it serves. `created_at` is in ms since the epoch."""
 
@@ -82,6 +94,7 @@ class Deployment:
     adapter: str
     services: dict[str, ServiceRevision] = field(default_factory=dict)
     evidence: Evidence = Evidence.ASSERTED
+    changes: tuple[Change, ...] = ()  # the latest ones, oldest first
 
 
 def build_revision(
@@ -124,11 +137,17 @@ def _build_handler(
 class Catalog:
     """All deployments, and the active revision of each service."""
 
-    __slots__ = ("_active", "_deployments")
+    __slots__ = (
+        "__weakref__", "_active", "_active_of", "_deployments", "_ordered", "_revisions", "version",
+    )  # fmt: skip
 
     def __init__(self, deployments: Iterable[Deployment] = ()) -> None:
+        self.version = 0  # another one after each change
         self._deployments: dict[str, Deployment] = {}
+        self._ordered: list[Deployment] = []
+        self._revisions: dict[str, list[ServiceRevision]] = {}  # of each service, newest last
         self._active: dict[str, ServiceRevision] = {}
+        self._active_of: dict[str, list[ServiceRevision]] = {}  # those of a deployment, by name
         self.replace(deployments)
 
     # --- looked at by requests -----------------------------------------------------------------
@@ -161,7 +180,7 @@ class Catalog:
 
     def deployments(self) -> list[Deployment]:
         """All deployments, oldest first."""
-        return sorted(self._deployments.values(), key=lambda known: (known.created_at, known.id))
+        return list(self._ordered)
 
     def services(self) -> list[ServiceRevision]:
         """The active revision of every service, by name."""
@@ -169,25 +188,85 @@ class Catalog:
 
     def active_services(self, deployment_id: str) -> list[ServiceRevision]:
         """The revisions of this deployment that take new requests, by name."""
-        return [known for known in self.services() if known.deployment_id == deployment_id]
+        return list(self._active_of.get(deployment_id, ()))
+
+    def revisions(self, service: str) -> list[ServiceRevision]:
+        """Every revision of a service, newest first."""
+        return self._revisions.get(service, [])[::-1]
 
     # --- changed by registrations and removals, after their commit ------------------------------
 
     def put(self, deployment: Deployment) -> None:
         """Add a deployment, or take it in place of the one with its id."""
-        self.replace({**self._deployments, deployment.id: deployment}.values())
+        self._exchange(deployment.id, deployment)
 
     def remove(self, deployment_id: str) -> None:
         """Forget a deployment. The next-newest revision of its services becomes active again."""
-        self.replace(known for known in self._deployments.values() if known.id != deployment_id)
+        self._exchange(deployment_id, None)
 
     def replace(self, deployments: Iterable[Deployment]) -> None:
         """Take these deployments in place of all that are known."""
         table = {deployment.id: deployment for deployment in deployments}
-        active: dict[str, ServiceRevision] = {}
+        revisions: dict[str, list[ServiceRevision]] = {}
         for deployment in table.values():
             for name, revision in deployment.services.items():
-                rival = active.get(name)
-                if rival is None or rival.revision < revision.revision:
-                    active[name] = revision
-        self._deployments, self._active = table, active
+                revisions.setdefault(name, []).append(revision)
+        for known in revisions.values():
+            known.sort(key=_revision_number)
+        active = {name: known[-1] for name, known in revisions.items()}
+        active_of: dict[str, list[ServiceRevision]] = {}
+        for name in sorted(active):
+            active_of.setdefault(active[name].deployment_id, []).append(active[name])
+        self._deployments, self._ordered = table, sorted(table.values(), key=_age)
+        self._revisions, self._active, self._active_of = revisions, active, active_of
+        self.version += 1
+
+    def _exchange(self, id: str, after: Deployment | None) -> None:
+        """The same as `replace` with one deployment exchanged; costs little beside thousands."""
+        before = self._deployments.get(id)
+        table = {**self._deployments}
+        ordered = [known for known in self._ordered if known is not before]
+        if after is None:
+            table.pop(id, None)
+        else:
+            table[id] = after
+            insort(ordered, after, key=_age)
+        revisions, active = {**self._revisions}, {**self._active}
+        owners = {id}  # whose active services may change
+        for name in _served(before) | _served(after):
+            rival = active.pop(name, None)
+            known = [one for one in revisions.pop(name, ()) if one.deployment_id != id]
+            if after is not None and name in after.services:
+                insort(known, after.services[name], key=_revision_number)
+            if known:
+                revisions[name], active[name] = known, known[-1]
+            owners |= {one.deployment_id for one in (rival, active.get(name)) if one is not None}
+        active_of = {**self._active_of}
+        for owner in owners:
+            active_of[owner] = _active_of(table.get(owner), active)
+        self._deployments, self._ordered = table, ordered
+        self._revisions, self._active, self._active_of = revisions, active, active_of
+        self.version += 1
+
+
+def _age(deployment: Deployment) -> tuple[int, str]:
+    return deployment.created_at, deployment.id
+
+
+def _revision_number(revision: ServiceRevision) -> int:
+    return revision.revision
+
+
+def _served(deployment: Deployment | None) -> set[str]:
+    return set() if deployment is None else set(deployment.services)
+
+
+def _active_of(
+    deployment: Deployment | None, active: Mapping[str, ServiceRevision]
+) -> list[ServiceRevision]:
+    if deployment is None:
+        return []
+    return [
+        active[name] for name in sorted(deployment.services)
+        if active[name].deployment_id == deployment.id
+    ]  # fmt: skip

@@ -8,10 +8,10 @@ is always fine: a service that is left out stays active where it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Literal
 
-from steadfaas.deployments.catalog import Catalog, ServiceRevision
+from steadfaas.deployments.catalog import Catalog, Deployment, ServiceRevision
 from steadfaas.errors import DiscoveryError
 from steadfaas.wire.manifest import ServiceManifest
 
@@ -31,6 +31,24 @@ def findings(
             if mode == "strict":
                 broken += _lost_handlers(active, service)
     return broken
+
+
+def dropped(catalog: Catalog, known: Deployment, services: Iterable[ServiceManifest]) -> list[str]:
+    """One sentence for each service that takes requests here and is not among these any more: a
+    deployment that is overwritten gives it up."""
+    kept = {service.name for service in services}
+    return [
+        f"'{active.name}' is not served here any more: {_heir(catalog, active)}."
+        for active in catalog.active_services(known.id)
+        if active.name not in kept
+    ]
+
+
+def lost_handlers(active: ServiceRevision, kept: Container[str]) -> str:
+    """The handlers of a revision that are not kept, as words: `handlers 'buy', 'sell'`."""
+    lost = sorted(name for name in active.handlers if name not in kept)
+    names = ", ".join(f"'{name}'" for name in lost)
+    return f"{'handler' if len(lost) == 1 else 'handlers'} {names}" if lost else ""
 
 
 def refusal(broken: list[str]) -> DiscoveryError:
@@ -55,13 +73,21 @@ def _type_change(active: ServiceRevision, service: ServiceManifest) -> list[str]
 
 
 def _lost_handlers(active: ServiceRevision, service: ServiceManifest) -> list[str]:
-    kept = {handler.name for handler in service.handlers}
-    lost = sorted(active.handlers.keys() - kept)
+    lost = lost_handlers(active, {handler.name for handler in service.handlers})
     if not lost:
         return []
-    names = ", ".join(f"'{name}'" for name in lost)
     return [
-        f"detected a new service revision for '{service.name}' without the"
-        f" {'handler' if len(lost) == 1 else 'handlers'} {names} of revision {active.revision}."
-        " Handlers cannot be removed or renamed across revisions."
+        f"detected a new service revision for '{service.name}' without the {lost} of revision"
+        f" {active.revision}. Handlers cannot be removed or renamed across revisions."
     ]
+
+
+def _heir(catalog: Catalog, active: ServiceRevision) -> str:
+    others = [
+        known
+        for known in catalog.revisions(active.name)
+        if known.deployment_id != active.deployment_id
+    ]
+    if not others:
+        return "nobody serves it"
+    return f"revision {others[0].revision} of {others[0].deployment_id} takes its new requests"

@@ -1,69 +1,51 @@
 """What still needs a deployment: nothing unfinished is pinned to a drained one, or can be routed
-to it."""
+to it.
+
+An unfinished invocation counts for the deployment that it is pinned to; without a pin, for the one
+that takes the new requests of its service. Answers are exact for the moment at which the store was
+read: inside a transaction until its end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Final
+from weakref import WeakKeyDictionary
 
-from steadfaas.deployments.catalog import Catalog, ServiceRevision
-from steadfaas.machine.status import Status
+from steadfaas.deployments.catalog import Catalog
+from steadfaas.deployments.drain_memory import DrainMemory
+from steadfaas.deployments.needs import COUNTS, Drain, DrainState, Oldest, Tally
 from steadfaas.store import deployments as table
 from steadfaas.store.port import Reader
 
+__all__ = ["COUNTS", "Drain", "DrainState", "Oldest", "drain_all", "drain_of"]
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What needs a deployment now."""
-
-    deployment_id: str
-    active: tuple[ServiceRevision, ...]  # these take new requests
-    waiting: int  # unfinished invocations of those services that have no pin yet
-    pinned: Mapping[Status, int]
-
-    @property
-    def drained(self) -> bool:
-        """Nothing needs the deployment any more."""
-        return not self.active and not self.pinned
-
-    def explain(self) -> str:
-        """Why the deployment is not drained, with counts, and the next step."""
-        reasons, steps = [], []
-        if self.active:
-            reasons.append(f"it takes the new requests of {self._services()}{self._not_started()}")
-            steps.append("register a newer deployment of these services")
-        if self.pinned:
-            total = sum(self.pinned.values())
-            subject = "invocation is" if total == 1 else "invocations are"
-            reasons.append(f"{total} unfinished {subject} pinned to it ({self._by_status()})")
-            steps.append("wait until they have finished, or cancel them")
-        return (
-            f"the deployment '{self.deployment_id}' is not drained: {'; '.join(reasons)}."
-            f" Next, {' and '.join(steps)}, then delete it again; 'force=true' removes it now, and"
-            " every attempt of what is pinned to it then fails (RT0011)."
-        )
-
-    def _services(self) -> str:
-        return ", ".join(f"{known.name} (revision {known.revision})" for known in self.active)
-
-    def _not_started(self) -> str:
-        return f", {self.waiting} of them not started yet" if self.waiting else ""
-
-    def _by_status(self) -> str:
-        return ", ".join(
-            f"{count} {status.name.lower().replace('_', '-')}"
-            for status, count in sorted(self.pinned.items())
-        )
+_memories: Final[WeakKeyDictionary[Catalog, DrainMemory]] = WeakKeyDictionary()
 
 
-def usage(reader: Reader, catalog: Catalog, deployment_id: str) -> Usage:
-    """What needs this deployment. In a transaction, the answer holds until its end."""
-    active = tuple(catalog.active_services(deployment_id))
-    unpinned = table.unpinned_unfinished(reader) if active else {}
-    pinned = table.pinned_unfinished(reader, deployment_id)
-    return Usage(
-        deployment_id=deployment_id,
-        active=active,
-        waiting=sum(unpinned.get(known.name, 0) for known in active),
-        pinned={Status(status): count for status, count in pinned.items()},
-    )
+def drain_of(
+    reader: Reader, catalog: Catalog, deployment_id: str, *, now: int, blockers: int = 100
+) -> Drain:
+    """What needs this deployment, with up to `blockers` ids."""
+    active = [known.name for known in catalog.active_services(deployment_id)]
+    tally, named = Tally(), max(blockers, 1)
+    with table.snapshot(reader):
+        for status, asleep, size, first_due, last_due in table.pinned_to(reader, deployment_id):
+            tally.add(status, True, asleep, first_due, last_due, size)
+        oldest = table.first_pinned_to(reader, deployment_id, named)
+        waiting = table.unpinned(reader, active) if active else []
+        for _, status, due_at in waiting:
+            tally.add(status, False, 0, due_at, due_at)
+        oldest += [seq for seq, _, _ in waiting[:named]]
+        briefs = table.briefs(reader, sorted(oldest)[:named])
+    return tally.drain(active, briefs, now=now, blockers=blockers)
+
+
+def drain_all(reader: Reader, catalog: Catalog, *, now: int, blockers: int = 5) -> dict[str, Drain]:
+    """The same for every deployment at once, with up to `blockers` ids of each.
+
+    As exact, and cheap when asked again: what has not changed since is not added up anew.
+    """
+    memory = _memories.get(catalog)
+    if memory is None or memory.reader is not reader:
+        memory = _memories[catalog] = DrainMemory(reader)
+    return memory.drains(catalog, now, blockers)

@@ -9,6 +9,9 @@ from typing import Final
 from steadfaas.errors import BadRequest
 from steadfaas.wire.jsonshape import show
 
+# With lower-case names, by name.
+Headers = tuple[tuple[str, str], ...]
+
 _NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _VALUE: Final = re.compile(r"[\x20-\x7e\t]{0,16384}")
 # These belong to the exchange itself: a fixed value would break it.
@@ -31,7 +34,7 @@ _OURS: Final = frozenset(
 )
 
 
-def additional_headers(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def additional_headers(given: Mapping[str, str]) -> Headers:
     """The headers with lower-case names, by name. Raises BadRequest; it never repeats a value,
     which may be a secret."""
     headers: dict[str, str] = {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from steadfaas.deployments.catalog import (
     Catalog,
+    Change,
     Deployment,
     HandlerOptions,
     ServiceRevision,
@@ -46,6 +47,7 @@ def to_rows(deployment: Deployment) -> tuple[DeploymentRow, list[RevisionRow]]:
         "metadata": dict(deployment.metadata),
         "adapter": deployment.adapter,
         "evidence": deployment.evidence.value,
+        "changes": [(one.at, one.by, one.what, one.detail) for one in deployment.changes],
     }
     revisions = [
         RevisionRow(known.name, known.revision, deployment.id, service_to_json(known.manifest))
@@ -86,6 +88,8 @@ def _deployment(
         adapter=record["adapter"],
         services=services,
         evidence=Evidence(record["evidence"]),
+        # Records from before changes were kept have none.
+        changes=tuple(Change(*change) for change in record.get("changes", ())),
     )
 
 

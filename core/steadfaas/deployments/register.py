@@ -1,9 +1,9 @@
-"""The use cases of deployments: register one, remove one.
+"""The use cases of deployments: register, change, promote and remove one; set up a service.
 
 Registration is idempotent by address: the same endpoint (address and routing headers) is discovered
-once, and registering it again changes nothing unless forced. A deployment is stored first and then
-shown to requests; removal likewise. Two registrations of one endpoint wait for each other, so that
-the second finds the first one's result.
+once, and registering it again changes nothing unless forced. Everything is stored first and then
+shown to requests. Two registrations of one endpoint wait for each other, so that the second finds
+the first one's result; what a step decides, it decides and stores as one.
 
 Intended differences from the stock server:
 
@@ -12,37 +12,48 @@ Intended differences from the stock server:
   for some service or anything unfinished is pinned to it, and removes it otherwise.
 * A revision that drops handlers is refused unless `breaking` (see `compat`); what a `breaking` or
   `force` registration broke is listed in its answer.
+* A deployment is not moved to an address where something unfinished could not go on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
-from steadfaas import ids
 from steadfaas.clock import Time
-from steadfaas.deployments.adapters import DEFAULT, Adapters
-from steadfaas.deployments.catalog import (
-    Catalog,
-    Deployment,
-    HandlerOptions,
-    ServiceRevision,
-    build_revision,
-)
-from steadfaas.deployments.compat import Compatibility, findings, refusal
+from steadfaas.deployments import history, modify
+from steadfaas.deployments.adapters import Adapters
+from steadfaas.deployments.catalog import Catalog, Deployment, HandlerOptions, ServiceRevision
+from steadfaas.deployments.compat import Compatibility, dropped, findings
 from steadfaas.deployments.discover import Discovered
-from steadfaas.deployments.drain import usage
+from steadfaas.deployments.drain import drain_of
+from steadfaas.deployments.headers import Headers
+from steadfaas.deployments.modify import Modification, Modified
+from steadfaas.deployments.plan import Planner, reference_of
+from steadfaas.deployments.promote import Promoted, promotion
 from steadfaas.deployments.records import to_rows
+from steadfaas.deployments.requests import Outcome, Registered, Registration
+from steadfaas.deployments.settings import ServiceChanges, changed
 from steadfaas.errors import BadRequest, Conflict, NotFound
 from steadfaas.spi import EndpointReference, Evidence
 from steadfaas.store import deployments as table
 from steadfaas.store.port import Tx, Writer
 
-Headers = tuple[tuple[str, str], ...]
+__all__ = [
+    "Headers",
+    "Modification",
+    "Modified",
+    "Outcome",
+    "Promoted",
+    "Registered",
+    "Registration",
+    "Registry",
+    "ServiceChanges",
+]
+
 Discover = Callable[[EndpointReference, Headers], Awaitable[Discovered]]
 
 # Of two registrations with one address, these headers make two endpoints: they choose what answers.
@@ -51,38 +62,8 @@ ROUTING_HEADERS: Final = frozenset({"host", "cloudflare-workers-version-override
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What somebody asks to register. `headers` have lower-case names."""
-
-    target: str
-    headers: Headers = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    adapter: str = DEFAULT
-    breaking: bool = False
-    force: bool = False
-    dry_run: bool = False
-
-
-class Outcome(Enum):
-    """What a registration did, or would do."""
-
-    CREATED = "created"
-    UNCHANGED = "unchanged"
-    OVERWRITTEN = "overwritten"
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """The deployment as it is now (or would be), and the promises that were broken on request."""
-
-    deployment: Deployment
-    outcome: Outcome
-    broken: tuple[str, ...] = ()
-
-
 class Registry:
-    """Registers and removes deployments. Belongs to one event loop."""
+    """Changes what is registered. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -104,10 +85,9 @@ class Registry:
         self._adapters = adapters
         self._discover = discover
         self._clock = clock
-        self._randomness = randomness
         self._defaults = defaults
         self._compatibility: Compatibility = compatibility
-        self._routing_headers = routing_headers
+        self._plans = Planner(catalog, clock, randomness, defaults, compatibility, routing_headers)
         self._allow_mutable = allow_mutable
         self._endpoints: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
         # Revision numbers and compatibility are judged and stored as one step.
@@ -120,18 +100,49 @@ class Registry:
         Raises BadRequest for a target that is none, DiscoveryError for an endpoint that cannot be
         used or breaks promises of active revisions, StoreError if nothing could be stored.
         """
-        reference = self._resolve(request)
-        identity = self._identity(reference, request.headers)
+        reference = self._resolve(request.adapter, request.target)
+        identity = self._plans.identity(reference, request.headers)
         # The table holds a lock only as long as somebody here does.
         lock = self._endpoints.setdefault(identity, asyncio.Lock())
         async with lock:
-            known = self._find(identity)
+            known = self._plans.find(reference, request.headers)
             if known is not None and not request.force:
                 return Registered(known, Outcome.UNCHANGED)
             discovered = await self._discover(reference, request.headers)
             if request.dry_run:
-                return self._plan(request, reference, discovered)
-            return await self._unbroken(self._store(request, reference, discovered))
+                return self._plans.registration(request, reference, discovered)
+            return await self._unbroken(self._register(request, reference, discovered))
+
+    async def modify(self, wanted: Modification) -> Modified:
+        """Change how a deployment is reached, and what it serves if `overwrite` is asked for.
+
+        What is pinned to it uses the new connection from its next attempt on. Raises NotFound;
+        BadRequest for a target that the deployment's adapter does not take; DiscoveryError for an
+        endpoint that cannot be used; Conflict if unfinished invocations could not go on there, or
+        the address changed meanwhile; StoreError.
+        """
+        known = self._known(wanted.deployment_id)
+        reference, discovered = self._destination(known, wanted.target), None
+        if wanted.overwrite or reference.uri != known.uri:
+            headers = known.headers if wanted.headers is None else wanted.headers
+            discovered = await self._discover(reference, headers)
+        return await self._unbroken(self._modify(wanted, reference, discovered))
+
+    async def promote(
+        self, deployment_id: str, *, dry_run: bool = False, actor: str = ""
+    ) -> Promoted:
+        """Let a deployment take the new requests of all its services again, without a check.
+
+        Raises NotFound, StoreError.
+        """
+        return await self._unbroken(self._promote(deployment_id, dry_run=dry_run, actor=actor))
+
+    async def configure(self, service: str, changes: ServiceChanges) -> ServiceRevision:
+        """Change settings of a service's active revision; its next registration brings its own.
+
+        Raises NotFound, BadRequest, StoreError.
+        """
+        return await self._unbroken(self._configure(service, changes))
 
     async def remove(self, deployment_id: str, *, force: bool = False) -> None:
         """Remove a deployment; the next-newest revision of its services becomes active again.
@@ -141,39 +152,120 @@ class Registry:
         """
         await self._unbroken(self._remove(deployment_id, force=force))
 
-    # --- steps ---------------------------------------------------------------------------------
+    # --- steps: judged and stored as one, then shown -------------------------------------------
 
-    def _resolve(self, request: Registration) -> EndpointReference:
-        adapter = self._adapters.get(request.adapter)
-        try:
-            reference = adapter.parse(request.target)
-        except BadRequest as error:
-            raise BadRequest(
-                f"The request field 'uri' is invalid. Reason: {error.message}"
-            ) from error
-        if reference.evidence is Evidence.MUTABLE and not self._allow_mutable:
-            raise BadRequest(
-                f"The request field 'uri' is invalid. Reason: {request.target} may lead to another"
-                " version later; use an address that always leads to the same one."
-            )
-        return reference
-
-    async def _store(
+    async def _register(
         self, request: Registration, reference: EndpointReference, discovered: Discovered
     ) -> Registered:
         async with self._commit:
-            planned = self._plan(request, reference, discovered)
-            deployment, revisions = to_rows(planned.deployment)
-            write = table.insert if planned.outcome is Outcome.CREATED else table.replace
-            await self._writer.write(lambda tx: write(tx, deployment, revisions))
-            self._catalog.put(planned.deployment)
+            planned = self._plans.registration(request, reference, discovered)
+            if planned.outcome is Outcome.CREATED:
+                row, revisions = to_rows(planned.deployment)
+                await self._writer.write(lambda tx: table.insert(tx, row, revisions))
+                self._catalog.put(planned.deployment)
+            elif planned.outcome is Outcome.OVERWRITTEN:
+                await self._replace(planned.deployment)
             return planned
+
+    async def _modify(
+        self, wanted: Modification, asked: EndpointReference, discovered: Discovered | None
+    ) -> Modified:
+        async with self._commit:
+            known = self._known(wanted.deployment_id)
+            reference = asked if wanted.target is not None else reference_of(known)
+            headers = known.headers if wanted.headers is None else wanted.headers
+            unseen = wanted.overwrite or reference.uri != known.uri
+            if unseen and (discovered is None or asked.uri != reference.uri):
+                raise Conflict(
+                    f"the address of deployment '{known.id}' was changed at the same time, to"
+                    f" '{known.uri}'; look at it, and try again"
+                )
+            after = modify.connected(known, reference, headers, discovered if unseen else None)
+            warnings: list[str] = []
+            if discovered is not None and unseen:
+                after, warnings = self._served(wanted, known, after, discovered)
+            if after == known:
+                return Modified(known)
+            if not wanted.dry_run:
+                after = self._noted(wanted, known, after)
+            warnings += await self._move(wanted, known, after)
+            return Modified(after, tuple(warnings))
+
+    def _served(
+        self,
+        wanted: Modification,
+        known: Deployment,
+        after: Deployment,
+        discovered: Discovered,
+    ) -> tuple[Deployment, list[str]]:
+        """What the deployment serves there from now on, and what may surprise about it."""
+        services = discovered.manifest.services
+        if not wanted.overwrite:
+            return after, modify.surprises(known, services)
+        broken = findings(self._catalog, services, self._compatibility)
+        broken += dropped(self._catalog, known, services)
+        return replace(after, services=self._plans.revisions(known.id, discovered)), broken
+
+    def _noted(self, wanted: Modification, known: Deployment, after: Deployment) -> Deployment:
+        changes = modify.differences(known, after)
+        if wanted.overwrite:
+            detail = history.renewed(known.services.values(), after.services.values())
+            changes.append((history.OVERWRITTEN, detail))
+        return history.noted(after, self._clock.now(), wanted.actor, *changes)
+
+    async def _move(self, wanted: Modification, known: Deployment, after: Deployment) -> list[str]:
+        """Store a changed connection, unless something unfinished could not go on there: that is
+        refused, or with `overwrite` told."""
+        row, revisions = to_rows(after)
+        versions = (after.min_version, after.max_version)
+        same = versions == (known.min_version, known.max_version)
+
+        def unit(tx: Tx) -> list[str]:
+            stuck = {} if same else table.beyond_versions(tx, known.id, *versions)
+            if stuck and not wanted.overwrite:
+                raise Conflict(
+                    f"{modify.unspoken(after, stuck)}. Use an endpoint that speaks it, or wait"
+                    " until they have finished."
+                )
+            if not wanted.dry_run:
+                table.replace(tx, row, revisions)
+            return [f"{modify.unspoken(after, stuck)}."] if stuck else []
+
+        warnings = await self._writer.write(unit)
+        if not wanted.dry_run:
+            self._catalog.put(after)
+        return warnings
+
+    async def _promote(self, deployment_id: str, *, dry_run: bool, actor: str) -> Promoted:
+        async with self._commit:
+            known = self._known(deployment_id)
+            planned = promotion(self._catalog, known)
+            if dry_run or not planned.services:
+                return planned
+            renewed = [planned.deployment.services[name] for name in planned.services]
+            change = (history.PROMOTED, history.renewed(known.services.values(), renewed))
+            after = history.noted(planned.deployment, self._clock.now(), actor, change)
+            await self._replace(after)
+            return replace(planned, deployment=after)
+
+    async def _configure(self, service: str, changes: ServiceChanges) -> ServiceRevision:
+        async with self._commit:
+            before = self._catalog.latest(service)
+            if before is None:
+                raise NotFound(f"The requested service '{service}' does not exist")
+            after = changed(before, changes, self._defaults)
+            if after is not before:
+                owner = self._known(before.deployment_id)
+                await self._replace(replace(owner, services={**owner.services, service: after}))
+            return after
 
     async def _remove(self, deployment_id: str, *, force: bool) -> None:
         def unit(tx: Tx) -> None:
-            needs = usage(tx, self._catalog, deployment_id)
-            if not force and not needs.drained:
-                raise Conflict(needs.explain())
+            if not force:
+                now = self._clock.now()
+                drain = drain_of(tx, self._catalog, deployment_id, now=now, blockers=1)
+                if drain.active_services or drain.unfinished:
+                    raise Conflict(drain.explain(deployment_id))
             table.delete(tx, deployment_id)
 
         async with self._commit:
@@ -184,6 +276,11 @@ class Registry:
             await self._writer.write(unit)
             self._catalog.remove(deployment_id)
 
+    async def _replace(self, deployment: Deployment) -> None:
+        row, revisions = to_rows(deployment)
+        await self._writer.write(lambda tx: table.replace(tx, row, revisions))
+        self._catalog.put(deployment)
+
     async def _unbroken(self, step: Coroutine[Any, Any, _T]) -> _T:
         """Let a step finish even if its caller goes away: what is stored must also be shown."""
         task = asyncio.ensure_future(step)
@@ -191,59 +288,27 @@ class Registry:
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
-    # --- planning: no effects ------------------------------------------------------------------
+    # --- looking up ----------------------------------------------------------------------------
 
-    def _plan(
-        self, request: Registration, reference: EndpointReference, discovered: Discovered
-    ) -> Registered:
-        broken = findings(self._catalog, discovered.manifest.services, self._compatibility)
-        if broken and not (request.breaking or request.force):
-            raise refusal(broken)
-        known = self._find(self._identity(reference, request.headers))
-        now = self._clock.now()
-        id = known.id if known else self._mint(now)
-        manifest = discovered.manifest
-        deployment = Deployment(
-            id=id,
-            uri=reference.uri,
-            headers=request.headers,
-            min_version=manifest.min_version,
-            max_version=manifest.max_version,
-            protocol_mode=manifest.protocol_mode,
-            http_version=discovered.http_version,
-            sdk_version=discovered.sdk_version,
-            created_at=now,
-            metadata=request.metadata,
-            adapter=reference.adapter,
-            services=self._revisions(id, discovered),
-            evidence=reference.evidence,
-        )
-        outcome = Outcome.OVERWRITTEN if known else Outcome.CREATED
-        return Registered(deployment, outcome, tuple(broken))
+    def _known(self, deployment_id: str) -> Deployment:
+        known = self._catalog.deployment(deployment_id)
+        if known is None:
+            raise NotFound(f"The requested deployment '{deployment_id}' does not exist")
+        return known
 
-    def _revisions(self, deployment_id: str, discovered: Discovered) -> dict[str, ServiceRevision]:
-        revisions = {}
-        for service in discovered.manifest.services:
-            active = self._catalog.latest(service.name)
-            revisions[service.name] = build_revision(
-                service,
-                revision=active.revision + 1 if active else 1,
-                deployment_id=deployment_id,
-                defaults=self._defaults,
+    def _destination(self, known: Deployment, target: str | None) -> EndpointReference:
+        return reference_of(known) if target is None else self._resolve(known.adapter, target)
+
+    def _resolve(self, adapter: str, target: str) -> EndpointReference:
+        try:
+            reference = self._adapters.get(adapter).parse(target)
+        except BadRequest as error:
+            raise BadRequest(
+                f"The request field 'uri' is invalid. Reason: {error.message}"
+            ) from error
+        if reference.evidence is Evidence.MUTABLE and not self._allow_mutable:
+            raise BadRequest(
+                f"The request field 'uri' is invalid. Reason: {target} may lead to another"
+                " version later; use an address that always leads to the same one."
             )
-        return revisions
-
-    def _mint(self, now: int) -> str:
-        return ids.format_deployment(ids.mint_ulid(now, self._randomness(10)))
-
-    def _identity(self, reference: EndpointReference, headers: Headers) -> object:
-        routing = frozenset(pair for pair in headers if pair[0] in self._routing_headers)
-        return reference.adapter, reference.uri, routing
-
-    def _find(self, identity: object) -> Deployment | None:
-        """The newest deployment of this endpoint."""
-        for known in reversed(self._catalog.deployments()):
-            reference = EndpointReference(known.adapter, known.uri, known.evidence)
-            if self._identity(reference, known.headers) == identity:
-                return known
-        return None
+        return reference

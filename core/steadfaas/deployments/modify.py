@@ -1,0 +1,112 @@
+"""Moving a deployment to another address: what is pinned to it goes on there.
+
+Unless `overwrite` is asked for, only the connection changes. What the new address serves is then
+compared with the stored services for warnings only: this is how to repair a version whose endpoint
+moved or was rebuilt, and an endpoint that lacks a handler nobody waits for must not stand in the
+way. What does stand in the way is a protocol that unfinished invocations could not go on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from steadfaas.deployments.catalog import Deployment
+from steadfaas.deployments.compat import lost_handlers
+from steadfaas.deployments.discover import Discovered
+from steadfaas.deployments.headers import Headers
+from steadfaas.deployments.history import HEADERS, MOVED, header_names
+from steadfaas.deployments.settings import ServiceChanges
+from steadfaas.spi import EndpointReference
+from steadfaas.wire.manifest import ServiceManifest
+
+__all__ = ["Modification", "Modified", "ServiceChanges"]
+
+
+@dataclass(frozen=True, slots=True)
+class Modification:
+    """What somebody asks to change. None leaves a thing as it is; `headers` replace all."""
+
+    deployment_id: str
+    target: str | None = None
+    headers: Headers | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """The deployment as it is now (or would be), and what may surprise about it."""
+
+    deployment: Deployment
+    warnings: tuple[str, ...] = ()
+
+
+def connected(
+    known: Deployment,
+    reference: EndpointReference,
+    headers: Headers,
+    discovered: Discovered | None,
+) -> Deployment:
+    """The deployment with another connection, and what the endpoint there said about itself."""
+    moved = replace(
+        known,
+        adapter=reference.adapter,
+        uri=reference.uri,
+        evidence=reference.evidence,
+        headers=headers,
+    )
+    if discovered is None:
+        return moved
+    return replace(
+        moved,
+        min_version=discovered.manifest.min_version,
+        max_version=discovered.manifest.max_version,
+        protocol_mode=discovered.manifest.protocol_mode,
+        http_version=discovered.http_version,
+        sdk_version=discovered.sdk_version,
+    )
+
+
+def differences(before: Deployment, after: Deployment) -> list[tuple[str, str]]:
+    """What is other about the connection, for the record."""
+    found = []
+    if before.uri != after.uri:
+        found.append((MOVED, f"{before.uri} -> {after.uri}"))
+    if before.headers != after.headers:
+        found.append((HEADERS, header_names(before.headers, after.headers)))
+    return found
+
+
+def surprises(known: Deployment, services: Iterable[ServiceManifest]) -> list[str]:
+    """One sentence for each stored service that the new address does not serve as it is stored."""
+    found: list[str] = []
+    offered = {service.name: service for service in services}
+    for name, revision in sorted(known.services.items()):
+        service = offered.get(name)
+        if service is None:
+            found.append(f"the new address does not serve '{name}', which this deployment has.")
+            continue
+        if service.type is not revision.type:
+            found.append(
+                f"the new address serves '{name}' as a {service.type.name}, this deployment has it"
+                f" as a {revision.type.name}."
+            )
+        gone = lost_handlers(revision, {handler.name for handler in service.handlers})
+        if gone:
+            found.append(f"the new address serves '{name}' without the {gone}.")
+    return found
+
+
+def unspoken(after: Deployment, stuck: dict[int, int]) -> str:
+    """The sentence for unfinished invocations (by version) whose protocol is not spoken there."""
+    parts = [
+        f"{count} unfinished {'invocation' if count == 1 else 'invocations'} with version {version}"
+        for version, count in sorted(stuck.items())
+    ]
+    return (
+        f"the endpoint at '{after.uri}' speaks protocol versions {after.min_version} to"
+        f" {after.max_version}, but this deployment began {' and '.join(parts)}: they could not go"
+        " on there"
+    )

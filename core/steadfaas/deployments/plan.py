@@ -1,0 +1,122 @@
+"""What a registration would make of the catalogue, decided without any effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from steadfaas import ids
+from steadfaas.clock import Time
+from steadfaas.deployments import history
+from steadfaas.deployments.catalog import (
+    Catalog,
+    Deployment,
+    HandlerOptions,
+    ServiceRevision,
+    build_revision,
+)
+from steadfaas.deployments.compat import Compatibility, dropped, findings, refusal
+from steadfaas.deployments.discover import Discovered
+from steadfaas.deployments.headers import Headers
+from steadfaas.deployments.requests import Outcome, Registered, Registration
+from steadfaas.spi import EndpointReference
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Plans over the catalogue as it is at that moment. For the fields see `Registry`."""
+
+    catalog: Catalog
+    clock: Time
+    randomness: Callable[[int], bytes]
+    defaults: HandlerOptions
+    compatibility: Compatibility
+    routing_headers: frozenset[str]
+
+    def registration(
+        self, request: Registration, reference: EndpointReference, discovered: Discovered
+    ) -> Registered:
+        """What a registration makes of what was discovered. Raises DiscoveryError for promises that
+        it would break without being asked to."""
+        known = self.find(reference, request.headers)
+        if known is not None and not request.force:
+            # Another deployment was moved to this address meanwhile.
+            return Registered(known, Outcome.UNCHANGED)
+        services = discovered.manifest.services
+        broken = findings(self.catalog, services, self.compatibility)
+        if broken and not (request.breaking or request.force):
+            raise refusal(broken)
+        now = self.clock.now()
+        deployment = self._deployment(
+            known.id if known else self._mint(now), now, request, reference, discovered
+        )
+        if known is None:
+            return Registered(deployment, Outcome.CREATED, tuple(broken))
+        broken += dropped(self.catalog, known, services)
+        deployment = replace(deployment, changes=known.changes)
+        if not request.dry_run:
+            detail = history.renewed(known.services.values(), deployment.services.values())
+            deployment = history.noted(deployment, now, request.actor, (history.FORCED, detail))
+        return Registered(deployment, Outcome.OVERWRITTEN, tuple(broken))
+
+    def _deployment(
+        self,
+        id: str,
+        now: int,
+        request: Registration,
+        reference: EndpointReference,
+        discovered: Discovered,
+    ) -> Deployment:
+        manifest = discovered.manifest
+        return Deployment(
+            id=id,
+            uri=reference.uri,
+            headers=request.headers,
+            min_version=manifest.min_version,
+            max_version=manifest.max_version,
+            protocol_mode=manifest.protocol_mode,
+            http_version=discovered.http_version,
+            sdk_version=discovered.sdk_version,
+            created_at=now,
+            metadata=request.metadata,
+            adapter=reference.adapter,
+            services=self.revisions(id, discovered),
+            evidence=reference.evidence,
+        )
+
+    def revisions(self, deployment_id: str, discovered: Discovered) -> dict[str, ServiceRevision]:
+        """What a deployment serves: each service newer than all that there is of it."""
+        revisions = {}
+        for service in discovered.manifest.services:
+            active = self.catalog.latest(service.name)
+            revisions[service.name] = build_revision(
+                service,
+                revision=active.revision + 1 if active else 1,
+                deployment_id=deployment_id,
+                defaults=self.defaults,
+            )
+        return revisions
+
+    def _mint(self, now: int) -> str:
+        return ids.format_deployment(ids.mint_ulid(now, self.randomness(10)))
+
+    def identity(self, reference: EndpointReference, headers: Headers) -> object:
+        """What makes two registrations mean the same endpoint."""
+        routing = frozenset(pair for pair in headers if pair[0] in self.routing_headers)
+        return reference.adapter, reference.uri, routing
+
+    def find(self, reference: EndpointReference, headers: Headers) -> Deployment | None:
+        """The newest deployment of this endpoint."""
+        identity = self.identity(reference, headers)
+        for known in reversed(self.catalog.deployments()):
+            # The address first: among thousands of deployments few have it.
+            if known.uri == reference.uri and (
+                self.identity(reference_of(known), known.headers) == identity
+            ):
+                return known
+        return None
+
+
+def reference_of(known: Deployment) -> EndpointReference:
+    """The endpoint reference of a deployment."""
+    return EndpointReference(known.adapter, known.uri, known.evidence)
