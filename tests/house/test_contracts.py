@@ -36,6 +36,7 @@ PLANTED = {
         "steadfaas_adapters",
         "import steadfaas.store",
     ),
+    "Only the query process loads the SQL engine": ("steadfaas.servers", "import pyarrow"),
 }
 
 

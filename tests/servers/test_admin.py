@@ -2,80 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from steadfaas.machine.status import Status
-from steadfaas.servers.admin import (
-    AdminContext,
-    AdminRoute,
-    api_version,
-    build_admin,
-    json_response,
-)
-from tests.deployments.world import World, announce, run, service, serving, world
+from steadfaas.servers.admin import AdminRoute, api_version, json_response
+from tests.deployments.world import announce, run, service, serving
+from tests.servers.admin_world import DRAINED, UNKNOWN, admin
 from tests.support.processes import PythonService
-
-UNKNOWN = "dp_10000000000000000000000"
-
-
-@dataclass
-class Reply:
-    status: int
-    headers: Any
-    raw: bytes
-
-    @property
-    def body(self) -> Any:
-        assert self.headers["content-type"] == "application/json"
-        return json.loads(self.raw)
-
-
-@dataclass
-class Admin:
-    """A running admin API and the world behind it."""
-
-    base: str
-    world: World
-    session: aiohttp.ClientSession
-
-    async def __call__(self, method: str, path: str, **options: Any) -> Reply:
-        async with self.session.request(
-            method, self.base + path, allow_redirects=False, **options
-        ) as response:
-            return Reply(response.status, response.headers, await response.read())
-
-    async def register(self, uri: str, *, prefix: str = "", **fields: Any) -> Reply:
-        return await self("POST", f"{prefix}/deployments", json={"uri": uri, **fields})
-
-
-@contextlib.asynccontextmanager
-async def admin(*more: AdminRoute) -> AsyncIterator[Admin]:
-    async with world() as here, aiohttp.ClientSession() as session:
-        context = AdminContext(
-            catalog=here.catalog,
-            registry=here.registry,
-            clock=here.clock,
-            reader=here.writer.connection,
-            ingress_endpoint="http://127.0.0.1:8080/",
-        )
-        runner = web.AppRunner(build_admin(context, more), shutdown_timeout=0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            host, port = runner.addresses[0][:2]
-            yield Admin(f"http://{host}:{port}", here, session)
-        finally:
-            await runner.cleanup()
-
 
 # --- before anything else ----------------------------------------------------------------------
 
@@ -85,7 +22,7 @@ def test_every_route_under_every_version(prefix: str) -> None:
     async def test() -> None:
         async with admin() as ask:
             version = (await ask("GET", f"{prefix}/version")).body
-            assert version.pop("version").startswith("1.7.0+steadfaas.")
+            assert version.pop("version").startswith("1.7.12+steadfaas.")
             assert version == {
                 "min_admin_api_version": 2,
                 "max_admin_api_version": 4,
@@ -211,6 +148,7 @@ def test_registration_answers_in_the_reference_shape() -> None:
                 "min_protocol_version": 5,
                 "max_protocol_version": 7,
                 "sdk_version": "scripted/1.0",
+                "drain": {**DRAINED, "state": "active", "active_services": ["Cart"]},
             }
             assert (await ask("GET", "/deployments")).body == {
                 "deployments": [{**deployment, "services": [{"name": "Cart", "revision": 1}]}]

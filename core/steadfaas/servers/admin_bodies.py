@@ -1,55 +1,286 @@
-"""Request bodies of the admin API. Imported on the first request that has one: pydantic is slow to
-load, and no request for a handler needs it."""
+"""What requests to the admin API may bring: bodies and query strings.
+
+The same models are published by `GET /openapi`. Imported on the first request that needs one.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BeforeValidator, Field, RootModel
 
-from steadfaas.errors import BadRequest, RequestError
+from steadfaas.servers.request_models import (
+    Absent,
+    Body,
+    Duration,
+    Flag,
+    Query,
+    StateValue,
+    parse_body,
+    parse_query,
+)
+
+__all__ = [
+    "BatchBody",
+    "BatchFilter",
+    "BatchOperation",
+    "CheckQuery",
+    "DeleteDeployment",
+    "DeleteInvocation",
+    "InvocationStatus",
+    "ListInvocations",
+    "ModifyService",
+    "ModifyState",
+    "PromoteDeployment",
+    "QueryBody",
+    "RegisterDeployment",
+    "RestartQuery",
+    "ResumeQuery",
+    "RetryPolicyChange",
+    "RulePatterns",
+    "Rules",
+    "StateQuery",
+    "UpdateDeployment",
+    "parse_body",
+    "parse_query",
+]
+
+InvocationStatus = Literal[
+    "pending", "scheduled", "ready", "running", "backing-off", "suspended", "paused", "completed"
+]
+BatchOperation = Literal[
+    "cancel", "kill", "pause", "resume", "purge", "purge-journal", "restart-as-new"
+]
 
 
-class Body(BaseModel):
-    """A JSON object; fields that nobody knows are ignored, types are taken at their word."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
+# --- bodies ------------------------------------------------------------------------------------
 
 
 class RegisterDeployment(Body):
-    """`POST /deployments`. If both `uri` and `arn` are given, `uri` counts."""
+    """What to register. If both `uri` and `arn` are given, `uri` counts."""
+
+    example: ClassVar[str] = '{"uri": "http://localhost:9080"}'
 
     uri: str | None = None
+    """An absolute address that always leads to the same version of the code."""
     arn: str | None = None
+    """A qualified ARN of a Lambda function."""
     additional_headers: dict[str, str] | None = None
+    """Sent with discovery and with every invocation."""
     metadata: dict[str, str] | None = None
+    """Stored and shown, nothing else."""
     use_http_11: bool = False
+    """Understood for the sake of clients: endpoints are always spoken to in HTTP/1.1."""
     auth: dict[str, Any] | None = None
+    """Refused: send credentials in `additional_headers`."""
     breaking: bool = False
+    """Register also what takes handlers from callers or changes a service's type."""
     force: bool | None = None
+    """Discover a known endpoint again and overwrite it; implies `breaking`. Under `/v2` the default
+    is true, else false."""
     dry_run: bool = False
-    adapter: str | None = None  # ours: which adapter reads `uri`
+    """Discover and judge, but store nothing."""
+    adapter: str | None = None
+    """Ours: which adapter reads `uri`."""
 
 
-_B = TypeVar("_B", bound=Body)
+class UpdateDeployment(Body):
+    """What to change of a deployment; what is left out stays."""
+
+    example: ClassVar[str] = '{"uri": "http://localhost:9081"}'
+
+    uri: str | None = None
+    """The new address. Everything that is pinned here goes on there with its next attempt."""
+    arn: str | None = None
+    """Refused: the kind of a deployment cannot change."""
+    assume_role_arn: str | None = None
+    """Refused, as `arn`."""
+    additional_headers: dict[str, str] | None = None
+    """Take the place of all that were there."""
+    use_http_11: bool | None = None
+    """Understood for the sake of clients: endpoints are always spoken to in HTTP/1.1."""
+    overwrite: bool = False
+    """Take services and settings from a new discovery too, breaking changes included."""
+    dry_run: bool = False
+    """Discover and judge, but store nothing."""
 
 
-def parse_body(model: type[_B], raw: bytes) -> _B:
-    """The body. Raises BadRequest if it is not JSON, RequestError (422) if it is another shape."""
-    try:
-        return model.model_validate_json(raw)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(step) for step in problem["loc"])
-        if problem["type"] == "json_invalid":
-            raise BadRequest(
-                f"Failed to parse the request body as JSON: {problem['msg']}"
-            ) from None
-        if not place:
-            raise RequestError(
-                'The request body must be a JSON object such as {"uri": "http://localhost:9080"}',
-                status=422,
-            ) from None
-        raise RequestError(
-            f"The request field '{place}' is invalid. Reason: {problem['msg']}.", status=422
-        ) from None
+class PromoteDeployment(Body):
+    """How to promote a deployment."""
+
+    dry_run: bool = False
+    """Tell what would happen, but store nothing."""
+
+
+class RetryPolicyChange(Body):
+    """The parts of a retry policy to change."""
+
+    initial_interval: Duration | None = None
+    exponentiation_factor: float | None = Field(None, ge=1, allow_inf_nan=False)
+    max_attempts: int | None = Field(None, ge=1)
+    """Counts the first attempt too."""
+    max_interval: Duration | None = None
+    on_max_attempts: Literal["Pause", "Kill"] | None = None
+
+
+class ModifyService(Body):
+    """What to change of a service; what is null or left out stays."""
+
+    example: ClassVar[str] = '{"public": false}'
+
+    public: bool | None = None
+    """Whether the ingress takes requests for it."""
+    idempotency_retention: Duration | None = None
+    workflow_completion_retention: Duration | None = None
+    journal_retention: Duration | None = None
+    inactivity_timeout: Duration | None = None
+    abort_timeout: Duration | None = None
+    retry_policy: RetryPolicyChange | None = None
+    """Ours."""
+
+
+class ModifyState(Body):
+    """The whole new state of a key."""
+
+    example: ClassVar[str] = '{"object_key": "alice", "new_state": {"count": "1"}}'
+
+    object_key: str
+    new_state: dict[str, StateValue]
+    """Names and values, each a list of bytes or a text; what is left out is gone."""
+    version: str | None = None
+    """If given, nothing changes unless the state still has this version; the answer is the same."""
+    scope: str | None = None
+    """Refused: scopes belong to virtual queues."""
+
+
+class BatchFilter(Body):
+    """Which invocations; all conditions must hold."""
+
+    target: str | None = None
+    """An id, `Service`, `Service/handler`, `Object/key` or `Object/key/handler`."""
+    service: str | None = None
+    handler: str | None = None
+    key: str | None = None
+    status: list[InvocationStatus] | None = None
+    deployment: str | None = None
+    """The pin."""
+
+
+class BatchBody(Body):
+    """One operation on many invocations, a page at a time."""
+
+    example: ClassVar[str] = '{"operation": "cancel", "filter": {"service": "Greeter"}}'
+
+    operation: BatchOperation
+    filter: BatchFilter = Field(default_factory=BatchFilter)
+    ids: list[str] | None = Field(None, max_length=10_000)
+    """Exactly these, as far as the filter lets them pass."""
+    deployment: str | None = None
+    """`latest`, `keep` or an id: where resumed or restarted invocations go on."""
+    limit: int = Field(1000, ge=1, le=10_000)
+    """At most so many invocations in this request."""
+    after: int | None = Field(None, ge=0)
+    """Go on behind the page that ended with this `next`."""
+    dry_run: bool = False
+    """Count, but change nothing."""
+
+
+class QueryBody(Body):
+    """A question in SQL."""
+
+    example: ClassVar[str] = '{"query": "SELECT id FROM sys_invocation"}'
+
+    query: str
+
+
+class Rules(RootModel[list[dict[str, Any]]]):
+    """Limit rules. Any rule is refused: limits are settings of the engine."""
+
+    example: ClassVar[str] = "[]"
+
+
+class RulePattern(Body):
+    """A rule to delete."""
+
+    pattern: str
+
+
+class RulePatterns(RootModel[list[RulePattern]]):
+    """Rules to delete."""
+
+    example: ClassVar[str] = '[{"pattern": "*"}]'
+
+
+# --- query strings -----------------------------------------------------------------------------
+
+
+class DeleteDeployment(Query):
+    """How to remove a deployment."""
+
+    force: Flag = False
+    """Also one that is needed: every attempt of what is pinned to it then fails."""
+
+
+class StateQuery(Query):
+    """Which state to show."""
+
+    key: str | Absent = None
+    """The state of this key; without it, the keys that have state."""
+    limit: int = Field(100, ge=1, le=10_000)
+    """At most so many keys."""
+
+
+class ListInvocations(Query):
+    """Which invocations to list; all conditions must hold."""
+
+    target: str | Absent = None
+    """An id, `Service`, `Service/handler`, `Object/key` or `Object/key/handler`."""
+    service: str | Absent = None
+    handler: str | Absent = None
+    key: str | Absent = None
+    status: list[InvocationStatus] = Field(default_factory=list)
+    """May be repeated, or separated by commas; without it, all but completed ones."""
+    deployment: str | Absent = None
+    """The pin."""
+    limit: int = Field(100, ge=1, le=1000)
+    after: int | Absent = Field(None, ge=0)
+    """Go on behind the page that ended with this `next`."""
+    sample: int | Absent = Field(None, ge=1, le=1000)
+    """At most so many of each handler."""
+    newest: Flag = False
+    """Newest first."""
+
+
+class ResumeQuery(Query):
+    """Where to go on."""
+
+    deployment: str | Absent = None
+    """`keep` (the default), `latest` or an id."""
+    check: Flag = False
+    """Ours: refuse unless the journal fits the code there."""
+
+
+class RestartQuery(Query):
+    """What to keep of the old invocation."""
+
+    from_: int = Field(0, alias="from", ge=0, le=2**32 - 1)
+    """Copy the journal up to this entry; 0 keeps only the input."""
+    deployment: str | Absent = None
+    """`latest`, `keep` or an id."""
+
+
+class CheckQuery(Query):
+    """Which code to compare with."""
+
+    deployment: str = "latest"
+    """`latest` or an id."""
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+class DeleteInvocation(Query):
+    """How to end it."""
+
+    mode: Annotated[Literal["cancel", "kill", "purge"], BeforeValidator(_lower)] = "cancel"

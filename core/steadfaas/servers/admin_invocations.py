@@ -1,153 +1,265 @@
-"""The admin API's routes about single invocations.
-
-`GET /invocations/{id}` is ours, beyond Restate's API: what happened to an invocation, with every
-attempt and the deployment it ran on.
-"""
+"""The admin API's routes about invocations: one of them, a list, many at once."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from steadfaas import ids
-from steadfaas.errors import BadRequest, NotFound
-from steadfaas.machine.failure import FailureRecord
+from steadfaas.errors import BadRequest, Conflict, RequestError
 from steadfaas.machine.status import Status
 from steadfaas.runtime.engine import Engine
-from steadfaas.servers.admin import AdminRoute, json_response
-from steadfaas.servers.times import timestamp
-from steadfaas.store import invocations
-from steadfaas.wire import messages as m
-from steadfaas.wire.codec import decode
+from steadfaas.runtime.operators import KEEP, LATEST
+from steadfaas.servers.admin import AdminRoute, actor, json_body, json_response
+from steadfaas.servers.invocation_views import brief_view, invocation_view, journal_view
+from steadfaas.store import find
+from steadfaas.store.find import Criteria, Found, Page
+
+if TYPE_CHECKING:
+    from steadfaas.runtime.check import Findings
+    from steadfaas.servers.admin_bodies import BatchFilter, ListInvocations
+
+_REFUSALS_SHOWN = 20
+# A batch names its invocations in the body: ids have some forty characters.
+_MAX_BATCH_BODY = 1024 * 1024
 
 
-def invocation_routes(engine: Engine) -> list[AdminRoute]:
+class InvocationRoutes:
     """The routes, bound to an engine."""
 
-    async def describe(request: web.Request) -> web.StreamResponse:
-        return json_response(invocation_view(engine, _invocation_id(request)))
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._operators = engine.operators
 
-    async def cancel(request: web.Request) -> web.StreamResponse:
-        gone = await engine.cancel(_invocation_id(request))
-        return web.Response(status=200 if gone else 202)
+    def routes(self) -> list[AdminRoute]:
+        """All of them."""
+        one = "/invocations/{invocation}"
+        return [
+            AdminRoute("GET", "/invocations", self._list),
+            AdminRoute("POST", "/invocations/batch", self._batch),
+            AdminRoute("GET", one, self._describe),
+            AdminRoute("DELETE", one, self._delete),
+            AdminRoute("GET", f"{one}/journal", self._journal),
+            AdminRoute("POST", f"{one}/check", self._check),
+            AdminRoute("PATCH", f"{one}/cancel", self._cancel),
+            AdminRoute("PATCH", f"{one}/kill", self._kill),
+            AdminRoute("PATCH", f"{one}/pause", self._pause),
+            AdminRoute("PATCH", f"{one}/resume", self._resume),
+            AdminRoute("PATCH", f"{one}/purge", self._purge),
+            AdminRoute("PATCH", f"{one}/purge-journal", self._purge_journal),
+            AdminRoute("PATCH", f"{one}/restart-as-new", self._restart),
+        ]
 
-    async def kill(request: web.Request) -> web.StreamResponse:
-        await engine.kill(_invocation_id(request))
-        return web.Response(status=200)
+    # --- looking -------------------------------------------------------------------------------
 
-    async def resume(request: web.Request) -> web.StreamResponse:
-        if request.query.get("deployment", "keep") != "keep":
-            raise BadRequest(
-                "resuming on another deployment is not supported by this version of steadfaas;"
-                " leave 'deployment' out to go on with the pinned one"
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        from steadfaas.servers.admin_bodies import ListInvocations, parse_query
+
+        query = parse_query(ListInvocations, request)
+        page = Page(query.limit, query.after, query.sample, query.newest)
+        found = await self._find(_criteria(query), page)
+        answer: dict[str, Any] = {"invocations": [brief_view(one) for one in found]}
+        if len(found) == query.limit:
+            answer["next"] = found[-1].seq
+        return json_response(answer)
+
+    async def _describe(self, request: web.Request) -> web.StreamResponse:
+        engine = self._engine
+        view = invocation_view(engine.store.reader, engine.catalog, _invocation_id(request))
+        return json_response(view)
+
+    async def _journal(self, request: web.Request) -> web.StreamResponse:
+        return json_response(journal_view(self._engine.store.reader, _invocation_id(request)))
+
+    async def _find(self, criteria: Criteria, page: Page) -> list[Found]:
+        found: list[Found] = []
+        for step in find.steps(self._engine.store.reader, criteria, page):
+            found += step
+            await asyncio.sleep(0)  # a million invocations are no reason to stall requests
+        return found
+
+    # --- one invocation ------------------------------------------------------------------------
+
+    async def _cancel(self, request: web.Request) -> web.StreamResponse:
+        return _at_once_or_later(await self._operators.cancel(_invocation_id(request)))
+
+    async def _kill(self, request: web.Request) -> web.StreamResponse:
+        await self._operators.kill(_invocation_id(request))
+        return web.Response()
+
+    async def _pause(self, request: web.Request) -> web.StreamResponse:
+        return _at_once_or_later(await self._operators.pause(_invocation_id(request)))
+
+    async def _resume(self, request: web.Request) -> web.StreamResponse:
+        from steadfaas.servers.admin_bodies import ResumeQuery, parse_query
+
+        query = parse_query(ResumeQuery, request)
+        id, choice = _invocation_id(request), _choice(query.deployment) or KEEP
+        if query.check:
+            await self._insist(id, choice)
+        await self._operators.resume(id, deployment=choice, actor=actor(request))
+        return web.Response()
+
+    async def _insist(self, id: bytes, choice: str) -> None:
+        """Raises Conflict unless the journal fits the code of the deployment."""
+        from steadfaas.runtime.check import check
+
+        findings = await check(self._engine, id, choice)
+        if findings.verdict != "compatible":
+            raise Conflict(
+                f"not resumed, because the check of its journal says {findings.verdict}:"
+                f" {findings.reason}"
             )
-        await engine.resume(_invocation_id(request))
-        return web.Response(status=200)
 
-    return [
-        AdminRoute("GET", "/invocations/{invocation}", describe),
-        AdminRoute("PATCH", "/invocations/{invocation}/cancel", cancel),
-        AdminRoute("PATCH", "/invocations/{invocation}/kill", kill),
-        AdminRoute("PATCH", "/invocations/{invocation}/resume", resume),
-    ]
+    async def _purge(self, request: web.Request) -> web.StreamResponse:
+        await self._operators.purge(_invocation_id(request))
+        return web.Response()
 
+    async def _purge_journal(self, request: web.Request) -> web.StreamResponse:
+        await self._operators.purge_journal(_invocation_id(request))
+        return web.Response()
 
-def _invocation_id(request: web.Request) -> bytes:
-    try:
-        return ids.parse_invocation(request.match_info["invocation"])
-    except ids.InvalidId as error:
-        raise BadRequest(f"The request field 'invocation_id' is invalid. Reason: {error}") from None
+    async def _restart(self, request: web.Request) -> web.StreamResponse:
+        from steadfaas.servers.admin_bodies import RestartQuery, parse_query
 
-
-def invocation_view(engine: Engine, id: bytes) -> dict[str, Any]:
-    """What happened to an invocation. Raises NotFound."""
-    reader = engine.store.reader
-    found = invocations.describe(reader, id)
-    if found is None:
-        raise NotFound(f"the invocation '{ids.format_invocation(id)}' does not exist")
-    path = [found.service, found.handler]
-    if found.key is not None:
-        path.insert(1, found.key)
-    view: dict[str, Any] = {
-        "id": ids.format_invocation(id),
-        "target": "/".join(path),
-        "status": Status(found.status).name.lower().replace("_", "-"),
-        "created_at": timestamp(found.created_at),
-        "modified_at": timestamp(found.modified_at),
-        "attempts": _attempts(reader, found),
-    }
-    optional = {
-        "deployment_id": found.deployment,
-        "protocol_version": found.version,
-        "idempotency_key": found.idempotency_key,
-        "last_failure": _failure(found),
-        "result": _result(found.output),
-    }
-    if found.status == Status.BACKING_OFF:
-        optional["next_retry_at"] = _time(found.due_at)
-    elif found.status == Status.SCHEDULED:
-        optional["scheduled_at"] = _time(found.due_at)
-    elif found.status == Status.COMPLETED:
-        optional["completed_at"] = _time(found.completed_at)
-    return view | {name: value for name, value in optional.items() if value is not None}
-
-
-def _attempts(reader: Any, found: invocations.Description) -> list[dict[str, Any]]:
-    attempts: list[dict[str, Any]] = [
-        {
-            "attempt": attempt.number,
-            "deployment_id": attempt.deployment,
-            "started_at": timestamp(attempt.started_at),
-            "ended_at": timestamp(attempt.ended_at),
-            "outcome": attempt.outcome,
-        }
-        for attempt in invocations.attempts(reader, found)
-    ]
-    if found.status == Status.RUNNING:
-        attempts.append(
-            {
-                "attempt": found.attempt,
-                "deployment_id": found.deployment,
-                "started_at": timestamp(found.started_at),
-                "outcome": "running",
-            }
+        query = parse_query(RestartQuery, request)
+        new = await self._operators.restart_as_new(
+            _invocation_id(request), last=query.from_, deployment=_choice(query.deployment) or ""
         )
-    return attempts
+        return json_response({"new_invocation_id": ids.format_invocation(new)})
+
+    async def _delete(self, request: web.Request) -> web.StreamResponse:
+        """The old form of cancel, kill and purge: nobody is told whether there was anything."""
+        from steadfaas.servers.admin_bodies import DeleteInvocation, parse_query
+
+        modes: dict[str, Callable[[bytes], Awaitable[object]]] = {
+            "cancel": self._operators.cancel,
+            "kill": self._operators.kill,
+            "purge": self._operators.purge,
+        }
+        operate = modes[parse_query(DeleteInvocation, request).mode]
+        try:
+            await operate(_invocation_id(request))
+        except RequestError as refused:
+            if refused.status not in (404, 409):
+                raise
+        return web.Response(status=202)
+
+    async def _check(self, request: web.Request) -> web.StreamResponse:
+        from steadfaas.runtime.check import check
+        from steadfaas.servers.admin_bodies import CheckQuery, parse_query
+
+        query = parse_query(CheckQuery, request)
+        id = _invocation_id(request)
+        findings = await check(self._engine, id, _choice(query.deployment) or LATEST)
+        return json_response(findings_view(id, findings))
+
+    # --- many ----------------------------------------------------------------------------------
+
+    async def _batch(self, request: web.Request) -> web.StreamResponse:
+        from steadfaas.servers.admin_bodies import BatchBody, parse_body
+
+        body = parse_body(BatchBody, await json_body(request, limit=_MAX_BATCH_BODY))
+        chosen = None if body.ids is None else frozenset(map(_parse_id, body.ids))
+        criteria = _criteria(body.filter, chosen, operation=body.operation)
+        found = await self._find(criteria, Page(body.limit, body.after))
+        answer: dict[str, Any] = {
+            "operation": body.operation, "matched": len(found),
+            "done": 0, "accepted": 0, "refused": 0, "refusals": [],
+        }  # fmt: skip
+        if found and not body.dry_run:
+            tally = await self._operators.batch(
+                body.operation,
+                [one.id for one in found],
+                deployment=_choice(body.deployment) or "",
+                actor=actor(request),
+            )
+            answer["done"], answer["accepted"] = tally.done, tally.accepted
+            answer["refused"] = len(tally.refusals)
+            answer["refusals"] = [
+                {"id": ids.format_invocation(one.id), "message": one.error.message}
+                for one in tally.refusals[:_REFUSALS_SHOWN]
+            ]
+        if len(found) == body.limit:
+            answer["next"] = found[-1].seq
+        return json_response(answer)
 
 
-def _failure(found: invocations.Description) -> dict[str, Any] | None:
-    if found.failure is None or found.status == Status.COMPLETED:
-        return None
-    failure = FailureRecord.from_json(found.failure)
+def findings_view(id: bytes, findings: Findings) -> dict[str, Any]:
+    """What a check found."""
     view = {
-        "restate_code": failure.code,
-        "code": failure.http_code,
-        "message": failure.message,
-        "at": timestamp(failure.at),
-        "attempt": failure.attempt,
-        "deployment_id": failure.deployment,
-        "command_index": failure.command_index,
-        "command_name": failure.command_name,
-        "command_type": failure.command_type,
-        "recorded_command": failure.recorded,
-        "issued_command": failure.issued,
+        "invocation_id": ids.format_invocation(id),
+        "target": findings.target,
+        "deployment_id": findings.deployment_id,
+        "verdict": findings.verdict,
+        "index": findings.index,
+        "recorded": findings.recorded,
+        "issued": findings.issued,
+        "reason": findings.reason,
+        "commands": findings.commands,
     }
     return {name: value for name, value in view.items() if value is not None}
 
 
-def _result(output: bytes | None) -> dict[str, Any] | None:
-    if output is None:
-        return None
-    result = decode(m.OutputCommand, output)
-    if result.failure is None:
-        return {"outcome": "success"}
-    return {
-        "outcome": "failure",
-        "code": result.failure.code,
-        "message": result.failure.message,
-    }
+# What an operation is for, if the filter names no status: the same as the official CLI asks for.
+_COMPLETED = frozenset({Status.COMPLETED})
+_BEGUN = find.UNFINISHED - {Status.SCHEDULED, Status.PENDING}
+_MEANT = {
+    "cancel": find.UNFINISHED,
+    "kill": find.UNFINISHED,
+    "pause": _BEGUN - {Status.PAUSED},
+    "resume": _BEGUN,
+    "purge": _COMPLETED,
+    "purge-journal": _COMPLETED,
+    "restart-as-new": _COMPLETED,
+}
 
 
-def _time(ms: int | None) -> str | None:
-    return None if ms is None else timestamp(ms)
+def _criteria(
+    asked: ListInvocations | BatchFilter,
+    chosen: frozenset[bytes] | None = None,
+    *,
+    operation: str | None = None,
+) -> Criteria:
+    statuses = frozenset(Status[name.upper().replace("-", "_")] for name in asked.status or ())
+    if not statuses and operation is not None:
+        # Those that are named are all tried, so that each refusal is told.
+        statuses = frozenset(Status) if chosen is not None else _MEANT[operation]
+    return Criteria(
+        target=asked.target,
+        service=asked.service,
+        handler=asked.handler,
+        key=asked.key,
+        statuses=statuses or find.UNFINISHED,
+        deployment=asked.deployment,
+        ids=chosen,
+    )
+
+
+def _invocation_id(request: web.Request) -> bytes:
+    return _parse_id(request.match_info["invocation"])
+
+
+def _parse_id(text: str) -> bytes:
+    try:
+        return ids.parse_invocation(text)
+    except ids.InvalidId as error:
+        raise BadRequest(f"The request field 'invocation_id' is invalid. Reason: {error}") from None
+
+
+def _choice(text: str | None) -> str | None:
+    """A deployment as a request names it: `keep`, `latest` (capitalised too) or an id."""
+    if text is None or text.lower() in (KEEP, LATEST):
+        return None if text is None else text.lower()
+    try:
+        ids.parse_deployment(text)
+    except ids.InvalidId as error:
+        raise BadRequest(f"The query parameter 'deployment' is invalid. Reason: {error}") from None
+    return text
+
+
+def _at_once_or_later(done: bool) -> web.Response:
+    return web.Response(status=200 if done else 202)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from steadfaas.deployments.catalog import Deployment, Handler, HandlerOptions, ServiceRevision
-from steadfaas.deployments.register import Registered
+from steadfaas import ids
+from steadfaas.deployments.catalog import (
+    Change,
+    Deployment,
+    Handler,
+    HandlerOptions,
+    ServiceRevision,
+)
+from steadfaas.deployments.drain import Drain
+from steadfaas.deployments.requests import Registered
 from steadfaas.durations import format_duration
 from steadfaas.machine.retry import RetryPolicy
+from steadfaas.servers.times import timestamp
 from steadfaas.wire.manifest import (
     HandlerKind,
     InputRule,
@@ -23,7 +31,7 @@ from steadfaas.wire.manifest import (
 
 Json = dict[str, Any]
 
-_SERVICE_TYPES: Final = {
+SERVICE_TYPES: Final = {
     ServiceType.SERVICE: "Service",
     ServiceType.VIRTUAL_OBJECT: "VirtualObject",
     ServiceType.WORKFLOW: "Workflow",
@@ -39,12 +47,6 @@ _PROTOCOL_TYPES: Final = {
 }
 
 
-def timestamp(millis: int) -> str:
-    """A time in ms since the epoch as `2026-11-23T02:28:59.668000000Z`."""
-    seconds, rest = divmod(millis, 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:03d}000000Z"
-
-
 # --- deployments -------------------------------------------------------------------------------
 
 
@@ -57,7 +59,7 @@ def registration_view(registered: Registered) -> Json:
         min_protocol_version=deployment.min_version,
         max_protocol_version=deployment.max_version,
         sdk_version=deployment.sdk_version,
-        info=[{"code": "META0006", "message": broken} for broken in registered.broken] or None,
+        **information(registered.broken, code="META0006"),
     )
 
 
@@ -67,9 +69,49 @@ def deployment_view(deployment: Deployment) -> Json:
     return {**_deployment(deployment), "services": services}
 
 
-def deployment_detail(deployment: Deployment) -> Json:
-    """A deployment with the services as it serves them, newest or not."""
-    return {**_deployment(deployment), "services": _services(deployment)}
+def deployment_detail(deployment: Deployment, drain: Drain) -> Json:
+    """A deployment with the services as it serves them, newest or not, and all that is ours."""
+    view = {**_deployment(deployment), "services": _services(deployment)}
+    if deployment.changes:
+        view["changes"] = [_change(change) for change in deployment.changes]
+    return {**view, "drain": drain_view(drain)}
+
+
+def drain_view(drain: Drain) -> Json:
+    """What still needs a deployment. Ours."""
+    oldest, shown = drain.oldest, [ids.format_invocation(each) for each in drain.blockers]
+    return _given(
+        state=drain.state.value,
+        active_services=list(drain.active_services),
+        unfinished=drain.unfinished,
+        counts=dict(drain.counts),
+        oldest=oldest
+        and {
+            "invocation_id": ids.format_invocation(oldest.id),
+            "target": oldest.target,
+            "created_at": timestamp(oldest.created_at),
+        },
+        next_wake_up=_time(drain.next_wake_up),
+        earliest_drained_at=_time(drain.earliest_drained_at),
+        blockers=shown,
+        blockers_shown=len(shown) if len(shown) < drain.unfinished else None,
+    )
+
+
+def information(sentences: Iterable[str], *, code: str | None = None) -> Json:
+    """What an answer says besides: a field `info`, or none."""
+    said = [_given(code=code, message=sentence) for sentence in sentences]
+    return {"info": said} if said else {}
+
+
+def _change(change: Change) -> Json:
+    return _given(
+        at=timestamp(change.at), by=change.by, what=change.what, detail=change.detail or None
+    )
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else timestamp(ms)
 
 
 def _deployment(deployment: Deployment) -> Json:
@@ -103,7 +145,7 @@ def service_view(service: ServiceRevision, deployment: Deployment) -> Json:
     options = service.options
     return _given(
         name=service.name,
-        ty=_SERVICE_TYPES[service.type],
+        ty=SERVICE_TYPES[service.type],
         handlers=handlers_view(service),
         deployment_id=service.deployment_id,
         revision=service.revision,

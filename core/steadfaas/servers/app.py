@@ -23,7 +23,7 @@ from steadfaas.deployments.register import Registry
 from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy
 from steadfaas.runtime.engine import Engine, Tuning
 from steadfaas.servers.admin import AdminContext, build_admin
-from steadfaas.servers.admin_invocations import invocation_routes
+from steadfaas.servers.admin_invocations import InvocationRoutes
 from steadfaas.servers.http1 import HttpServer
 from steadfaas.servers.ingress import Ingress
 from steadfaas.servers.problems import ingress_problem
@@ -119,7 +119,7 @@ def _assemble(
         ingress_endpoint=f"{settings.ingress.url}/",
         engine=engine,
     )
-    return engine, build_admin(context, invocation_routes(engine))
+    return engine, build_admin(context, InvocationRoutes(engine).routes())
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,233 @@
+"""The admin API's routes about deployments.
+
+The version prefix changes two things: under `/v2` a registration is forced unless it says
+otherwise, an endpoint that is registered and not forced is a conflict, and a forced one answers
+201; and PUT works there like PATCH. Ours: what still needs each deployment (`drain`), `changes`,
+and promoting an older one again.
+
+`auth` (Google identity tokens) is refused rather than ignored, because exchanges without it would
+be refused later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from steadfaas import ids
+from steadfaas.deployments.adapters import DEFAULT
+from steadfaas.deployments.catalog import Deployment
+from steadfaas.deployments.drain import drain_all, drain_of
+from steadfaas.deployments.headers import additional_headers
+from steadfaas.deployments.modify import Modification
+from steadfaas.deployments.requests import Outcome, Registered, Registration
+from steadfaas.errors import BadRequest, Conflict, NotFound, RequestError
+from steadfaas.servers.admin import (
+    CONTEXT,
+    AdminRoute,
+    actor,
+    api_version,
+    encoded_response,
+    json_body,
+    json_response,
+    optional_json_body,
+)
+from steadfaas.servers.admin_views import (
+    Json,
+    deployment_detail,
+    information,
+    registration_view,
+)
+from steadfaas.servers.deployment_list import DeploymentList
+
+if TYPE_CHECKING:
+    from steadfaas.servers.admin_bodies import RegisterDeployment, UpdateDeployment
+
+_BLOCKERS_IN_LIST: Final = 5
+_BLOCKERS_IN_DETAIL: Final = 100
+# Other work has its turn after so many encoded deployments.
+_AT_ONCE: Final = 250
+
+
+def deployment_routes() -> list[AdminRoute]:
+    """The routes."""
+    one, known = "/deployments/{deployment}", DeploymentList()
+
+    async def list_deployments(request: web.Request) -> web.Response:
+        return await _list(request, known)
+
+    return [
+        AdminRoute("POST", "/deployments", _register),
+        AdminRoute("GET", "/deployments", list_deployments),
+        AdminRoute("GET", one, _get),
+        AdminRoute("PATCH", one, _update),
+        AdminRoute("PUT", one, _replace),
+        AdminRoute("DELETE", one, _delete),
+        AdminRoute("POST", f"{one}/promote", _promote),
+    ]
+
+
+# --- registering -------------------------------------------------------------------------------
+
+
+async def _register(request: web.Request) -> web.Response:
+    from steadfaas.servers.admin_bodies import RegisterDeployment, parse_body
+
+    body = parse_body(RegisterDeployment, await json_body(request))
+    wanted = _registration(body, actor(request), force_by_default=api_version(request) == 2)
+    registered = await request.app[CONTEXT].registry.register(wanted)
+    status = _registration_status(registered, api_version(request))
+    location = {"location": f"deployments/{registered.deployment.id}"}
+    return json_response(registration_view(registered), status=status, headers=location)
+
+
+def _registration(body: RegisterDeployment, who: str, *, force_by_default: bool) -> Registration:
+    if body.uri is None:
+        raise RequestError(_without_uri(body), status=422)
+    if body.auth is not None:
+        raise RequestError(
+            "The request field 'auth' is invalid. Reason: this build cannot mint identity tokens;"
+            " send credentials in 'additional_headers' instead.",
+            status=422,
+        )
+    return Registration(
+        target=body.uri,
+        headers=additional_headers(body.additional_headers or {}),
+        metadata=body.metadata or {},
+        adapter=body.adapter or DEFAULT,
+        breaking=body.breaking,
+        force=force_by_default if body.force is None else body.force,
+        dry_run=body.dry_run,
+        actor=who,
+    )
+
+
+def _without_uri(body: RegisterDeployment) -> str:
+    if body.arn is None:
+        return "The request field 'uri' is missing: give the address of the endpoint to register."
+    return (
+        "The request field 'arn' is invalid. Reason: Lambda targets are not supported by this build"
+        " yet; register an HTTP address of the endpoint with 'uri' instead."
+    )
+
+
+def _registration_status(registered: Registered, version: int) -> int:
+    match registered.outcome:
+        case Outcome.CREATED:
+            return 201
+        case Outcome.OVERWRITTEN:
+            return 201 if version == 2 else 200
+        case Outcome.UNCHANGED:
+            if version == 2:
+                raise Conflict(
+                    f"Conflict: deployment {registered.deployment.id} already exists; set 'force'"
+                    " to overwrite it"
+                )
+            return 200
+
+
+# --- looking -----------------------------------------------------------------------------------
+
+
+async def _list(request: web.Request, known: DeploymentList) -> web.Response:
+    context = request.app[CONTEXT]
+    deployments = context.catalog.deployments()
+    drains = drain_all(
+        context.reader, context.catalog, now=context.clock.now(), blockers=_BLOCKERS_IN_LIST
+    )
+    parts = []
+    for place, deployment in enumerate(deployments):
+        parts.append(known.encoded(deployment, drains[deployment.id]))
+        if place % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)
+    known.forget_all_but(deployments)
+    return encoded_response(b'{"deployments":[' + b",".join(parts) + b"]}")
+
+
+async def _get(request: web.Request) -> web.Response:
+    id = _deployment_id(request)
+    deployment = request.app[CONTEXT].catalog.deployment(id)
+    if deployment is None:
+        raise NotFound(f"The requested deployment '{id}' does not exist")
+    return json_response(_detail(request, deployment))
+
+
+def _detail(request: web.Request, deployment: Deployment) -> Json:
+    context = request.app[CONTEXT]
+    drain = drain_of(
+        context.reader,
+        context.catalog,
+        deployment.id,
+        now=context.clock.now(),
+        blockers=_BLOCKERS_IN_DETAIL,
+    )
+    return deployment_detail(deployment, drain)
+
+
+# --- changing ----------------------------------------------------------------------------------
+
+
+async def _update(request: web.Request) -> web.Response:
+    from steadfaas.servers.admin_bodies import UpdateDeployment, parse_body
+
+    id = _deployment_id(request)
+    body = parse_body(UpdateDeployment, await json_body(request))
+    modified = await request.app[CONTEXT].registry.modify(_modification(id, body, actor(request)))
+    view = _detail(request, modified.deployment)
+    return json_response({**view, **information(modified.warnings)})
+
+
+def _modification(id: str, body: UpdateDeployment, who: str) -> Modification:
+    if body.arn is not None or body.assume_role_arn is not None:
+        raise BadRequest(
+            "The request field 'arn' is invalid. Reason: this deployment has an HTTP address, and"
+            " the kind of a deployment cannot change; register the function on its own."
+        )
+    given = body.additional_headers
+    return Modification(
+        deployment_id=id,
+        target=body.uri,
+        headers=None if given is None else additional_headers(given),
+        overwrite=body.overwrite,
+        dry_run=body.dry_run,
+        actor=who,
+    )
+
+
+async def _replace(request: web.Request) -> web.Response:
+    if api_version(request) != 2:
+        raise RequestError("PUT deployment is deprecated, use PATCH instead", status=405)
+    return await _update(request)
+
+
+async def _promote(request: web.Request) -> web.Response:
+    from steadfaas.servers.admin_bodies import PromoteDeployment, parse_body
+
+    id = _deployment_id(request)
+    body = parse_body(PromoteDeployment, await optional_json_body(request))
+    promoted = await request.app[CONTEXT].registry.promote(
+        id, dry_run=body.dry_run, actor=actor(request)
+    )
+    view = _detail(request, promoted.deployment)
+    return json_response({**view, **information(promoted.lost, code="META0006")})
+
+
+async def _delete(request: web.Request) -> web.Response:
+    from steadfaas.servers.admin_bodies import DeleteDeployment, parse_query
+
+    query = parse_query(DeleteDeployment, request)
+    await request.app[CONTEXT].registry.remove(_deployment_id(request), force=query.force)
+    return web.Response(status=202)
+
+
+def _deployment_id(request: web.Request) -> str:
+    text = request.match_info["deployment"]
+    try:
+        ids.parse_deployment(text)
+    except ids.InvalidId as error:
+        raise BadRequest(
+            f"Invalid URL: Cannot parse `deployment` with value `{text}`: {error}"
+        ) from error
+    return text
