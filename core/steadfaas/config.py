@@ -246,6 +246,20 @@ class Settings(BaseSettings):
     max_journal_bytes: _Bytes = _setting(
         256 * _MIB, "Largest journal of one invocation. Beyond it its attempts fail.", _SIZE
     )
+    query_time_limit: _Wait = _setting(
+        30 * _SECOND, "How long a statement in SQL may run before its first rows come.", _WAIT
+    )
+    query_memory_limit: Annotated[ByteSize, Field(ge=64 * _MIB)] = _setting(
+        1024 * _MIB,
+        "Memory that one statement in SQL may use, in a process of its own.",
+        f"bytes from {64 * _MIB}, or a size such as 512MiB",
+    )
+    query_max_rows: _Count = _setting(
+        1_000_000, "Rows that a statement in SQL may give. Beyond it it is refused.", _COUNT
+    )
+    query_workers: _Count = _setting(
+        2, "Statements in SQL that run at the same time, each in a process of its own.", _COUNT
+    )
     drain_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = _setting(
         5.0,
         "How long a shutdown waits for open exchanges, in seconds. What is cut off is retried.",

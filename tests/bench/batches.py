@@ -29,8 +29,8 @@ from tests.support.processes import PythonService, SteadfaasServer
 
 _PAGE = 1000
 _SENDERS = 32
-# Each leaves what the next needs; the rest of what sleeps goes with the last.
-_OPERATIONS = ("pause", "resume", "pause", "cancel", "purge", "kill")
+# Each leaves what the next needs; for the last, everything is sent once more.
+_OPERATIONS = ("pause", "resume", "cancel", "purge", "kill")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ def _run(folder: Path, options: argparse.Namespace) -> tuple[Measured, list[Batc
         alone = _load(engine, options)
         batches = []
         for operation in _OPERATIONS:
+            if operation == "kill":
+                _send_sleepers(engine.ingress_port, options.invocations)
             with ThreadPoolExecutor(1) as beside:
                 load = beside.submit(_load, engine, options)
                 time.sleep(1.5)

@@ -59,13 +59,23 @@ class FakeAdmin:
     """Answers by method and path; anything else is 404 in the API's own shape."""
 
     url: str = ""
-    answers: dict[tuple[str, str], tuple[int, object]] = field(default_factory=dict)
+    answers: dict[tuple[str, str], list[tuple[int, object]]] = field(default_factory=dict)
+    default: tuple[int, object] = (404, {"message": "there is no such thing", "restate_code": None})
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
 
     def answer(self, method: str, path: str, status: int, body: object) -> None:
         """Answer this request so. A `str` is sent as it is, None as an empty body."""
-        self.answers[method, path] = status, body
+        self.answers[method, path] = [(status, body)]
+
+    def then(self, method: str, path: str, status: int, body: object) -> None:
+        """Answer this request so from the next time on."""
+        self.answers[method, path].append((status, body))
+
+    def next_answer(self, method: str, path: str) -> tuple[int, object]:
+        """What the request is answered now; the last answer stays."""
+        answers = self.answers.get((method, path), [self.default])
+        return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
 @contextmanager
@@ -91,8 +101,7 @@ def _handler(fake: FakeAdmin) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = json.loads(raw) if raw else None
             fake.asked.append(Asked(self.command, self.path, headers, body))
-            missing = (404, {"message": "there is no such thing", "restate_code": None})
-            status, answer = fake.answers.get((self.command, self.path), missing)
+            status, answer = fake.next_answer(self.command, self.path)
             text = answer if isinstance(answer, str) else json.dumps(answer)
             payload = b"" if answer is None else text.encode()
             self.send_response(status)
@@ -102,7 +111,7 @@ def _handler(fake: FakeAdmin) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(payload)
 
-        do_GET = do_POST = do_DELETE = _reply
+        do_GET = do_POST = do_PATCH = do_DELETE = _reply
 
         def log_message(self, format: str, *args: Any) -> None:
             """Stay silent."""

@@ -186,7 +186,7 @@ async def test_a_place_in_line_that_is_given_up(steadfaas: Steadfaas) -> None:
     sent = [await steadfaas.send("Cart/k/put", str(number)) for number in range(5)]
     await steadfaas.settle()
     assert sent[0].status == "running"
-    assert await steadfaas._host.running.operators.cancel(sent[2].id), "it had not started, and is gone"
+    assert await steadfaas._host.running.operators.cancel(sent[2].id), "it is gone"
     await sent[3].kill()
     check_books(steadfaas._host.running)
     await sent[0].kill()

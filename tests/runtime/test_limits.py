@@ -191,7 +191,7 @@ async def test_cancel_and_kill_while_waiting_for_a_slot(steadfaas: Steadfaas) ->
     assert not await steadfaas._host.running.operators.cancel(sent[1].id)
     await sent[2].kill()
     check_books(steadfaas._host.running)
-    assert sent[2].status == "unknown", "it had not started, and is gone"
+    assert sent[2].status == "unknown", "it had not begun and is gone"
     assert await sent[0].result() == 0
     assert await sent[3].result() == 3
     assert await sent[1].result() == 1, "it did not look whether it was cancelled"
@@ -222,7 +222,7 @@ async def test_too_many_that_wait(steadfaas: Steadfaas) -> None:
         assert "max_queued" in problem["message"]
     # What is there already can still be asked for and changed.
     assert (await output(steadfaas, sent[0].text_id)).status == 470
-    assert await steadfaas._host.running.operators.cancel(sent[0].id), "it had not started, and is gone"
+    assert await steadfaas._host.running.operators.cancel(sent[0].id), "it is gone"
     sent.append(await steadfaas.send("Slow/work", 6))
     with pytest.raises(Refused, match=r"429: .*max_queued"):
         await steadfaas.send("Slow/work", 9)

@@ -261,7 +261,7 @@ async def test_cancel_of_what_has_not_started(steadfaas: Steadfaas) -> None:
         "suspended", "pending", "scheduled",
     ]  # fmt: skip
     for one in (queued, delayed):
-        assert await steadfaas._host.running.operators.cancel(one.id), "it had not started, and is gone"
+        assert await steadfaas._host.running.operators.cancel(one.id), "it is gone"
         assert one.status == "unknown"
         with pytest.raises(Refused) as refused:
             await one.cancel()
@@ -295,7 +295,7 @@ async def test_a_caller_that_waits_is_told_of_the_cancel(steadfaas: Steadfaas) -
     )
     used = handle(steadfaas, result(looked)["invocationId"])
     assert not waiting.done()
-    assert await steadfaas._host.running.operators.cancel(used.id), "it had not started, and is gone"
+    assert await steadfaas._host.running.operators.cancel(used.id), "it is gone"
     assert told(await waiting) == (409, "canceled")
     check_books(steadfaas._host.running)
 

@@ -1,9 +1,9 @@
 """Real parts from npm, installed once per checkout and pinned to exact versions.
 
-The official restate-server, the TypeScript SDK and a Node new enough for that SDK all come as npm
-packages. They land in `.cache/npm-<hash of the pins>` (ignored by git), so a changed pin makes a
-fresh folder and an unchanged one costs nothing. Where npm is missing or the install fails, callers
-get the reason as text, and the tests that need the part are skipped with it.
+The official restate-server and its command line, the TypeScript SDK and a Node new enough for that
+SDK all come as npm packages. They land in `.cache/npm-<hash of the pins>` (ignored by git), so a
+changed pin makes a fresh folder and an unchanged one costs nothing. Where npm is missing or the
+install fails, callers get the reason as text, and the tests that need the part are skipped with it.
 
 Binaries are named directly, never through npx: npx leaves a parent process behind whose pid is
 not the pid of the program.
@@ -30,6 +30,7 @@ CACHE = CHECKOUT / ".cache"
 
 RESTATE_SERVER_VERSION = "1.7.12"
 PINS = {
+    "@restatedev/restate": RESTATE_SERVER_VERSION,
     "@restatedev/restate-server": RESTATE_SERVER_VERSION,
     "@restatedev/restate-sdk": "1.17.2",
     # The TypeScript SDK calls Promise.withResolvers, which older Nodes lack: there discovery
@@ -61,6 +62,12 @@ class NpmParts:
         """The restate-server binary of this platform."""
         package = f"restate-server-{_npm_platform()}-{_npm_arch()}"
         return self.node_modules / "@restatedev" / package / "bin" / "restate-server"
+
+    @property
+    def restate_cli(self) -> Path:
+        """The official command line of this platform, of the server's version."""
+        package = f"restate-{_npm_platform()}-{_npm_arch()}"
+        return self.node_modules / "@restatedev" / package / "bin" / "restate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,7 @@ def _install_into(npm: str, target: Path) -> str | None:
 
 
 def _checked(parts: NpmParts) -> NpmParts | Unavailable:
-    for binary in (parts.node, parts.restate_server):
+    for binary in (parts.node, parts.restate_server, parts.restate_cli):
         if not os.access(binary, os.X_OK):
             return Unavailable(f"npm brought no {binary.name} for {sys.platform}")
     return parts

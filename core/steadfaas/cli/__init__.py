@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 import steadfaas
-from steadfaas.cli import deployments, invocations, services, up
+from steadfaas.cli import admin, check, deployments, invocations, services, sql, state, up, whoami
+from steadfaas.cli.commands import Command
 
 app = typer.Typer(
     name="steadfaas",
@@ -26,6 +27,10 @@ app.command("up")(up.up)
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(services.app, name="services")
 app.add_typer(invocations.app, name="invocations")
+app.command("check", cls=Command)(check.check)
+app.add_typer(state.app, name="state")
+app.command("sql", cls=Command)(sql.sql)
+app.command("whoami", cls=Command)(whoami.whoami)
 
 
 def _print_version(wanted: bool) -> None:
@@ -36,6 +41,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    admin_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help=f"The admin API to speak to, else {admin.URL_VARIABLE}, else "
+            f"{admin.FALLBACK_VARIABLE}, else {admin.DEFAULT_URL}.",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option(
@@ -44,6 +57,7 @@ def _root(
     ] = False,
 ) -> None:
     """Durable invocations, each finished by the version of the code that started it."""
+    admin.use(admin_url)
 
 
 def main() -> int:

@@ -6,52 +6,179 @@ variables, so `http://127.0.0.1:9070` always means this machine.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-from collections.abc import Mapping
-from contextlib import closing
-from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import steadfaas
 from steadfaas.cli.exits import CommandError, ExitCode
 
+if TYPE_CHECKING:
+    import http.client
+
+URL_OPTION: Final = "--admin-url"
 URL_VARIABLE: Final = "STEADFAAS_ADMIN_URL"
+# What users of the official command line have set already.
+FALLBACK_VARIABLE: Final = "RESTATE_ADMIN_URL"
 DEFAULT_URL: Final = "http://127.0.0.1:9070"
+ACTOR_HEADER: Final = "x-steadfaas-actor"
 
 # A registration waits for discovery, whose own deadline lies below this.
 _TIMEOUT_SECONDS: Final = 30.0
 # What a server, or a proxy before it, says when the same request may work a little later.
 _LATER: Final = frozenset({429, 502, 503, 504})
 
+Query = Mapping[str, str | int | bool | Sequence[str] | None]
 
-def call(method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
-    """The parsed JSON answer of the admin API, or None when it is empty.
+_chosen: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and parsed JSON body (None when empty) of what the server accepted."""
+
+    status: int
+    body: Any
+
+
+class MissingRoute(CommandError):
+    """The server does not offer what a command needs: it is a stock one, or an older one."""
+
+
+def use(url: str | None) -> None:
+    """Speak to this address from now on; None: to the one that the environment names."""
+    global _chosen
+    _chosen = url
+
+
+def address() -> tuple[str, str]:
+    """The admin API's base URL, and the option or variable that says so."""
+    if _chosen:
+        return _chosen, URL_OPTION
+    for variable in (URL_VARIABLE, FALLBACK_VARIABLE):
+        if url := os.environ.get(variable):
+            return url, variable
+    return DEFAULT_URL, URL_VARIABLE
+
+
+def path(*parts: str) -> str:
+    """A path of these parts; none of them can reach another route."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
+def call(
+    method: str,
+    path: str,
+    body: Mapping[str, object] | None = None,
+    *,
+    query: Query | None = None,
+    timeout: float = _TIMEOUT_SECONDS,
+) -> Any:
+    """The body of `ask`'s answer."""
+    return ask(method, path, body, query=query, timeout=timeout).body
+
+
+def ask(
+    method: str,
+    path: str,
+    body: Mapping[str, object] | None = None,
+    *,
+    query: Query | None = None,
+    timeout: float = _TIMEOUT_SECONDS,
+) -> Answer:
+    """What the admin API answers within `timeout` seconds. Entries of `query` without a value
+    are left out.
 
     Raises CommandError: TRY_LATER when the server cannot be reached or asks to wait, REFUSED when
     it says no, USAGE when the configured address is none.
     """
-    base = os.environ.get(URL_VARIABLE) or DEFAULT_URL
-    parts = _parse(base)
-    headers = {"accept": "application/json", "user-agent": f"steadfaas/{steadfaas.__version__}"}
-    payload = None
-    if body is not None:
-        payload = json.dumps(body).encode()
-        headers["content-type"] = "application/json"
+    base, _ = address()
+    status, headers, raw = _exchange(method, path + _query(query), body, timeout)
+    if status >= 300:
+        if status in (404, 405) and not raw.strip():
+            raise _missing(base, method, path, status)
+        raise _refusal(status, headers, raw)
+    return Answer(status, _parsed(base, raw))
+
+
+@contextmanager
+def next_steps(steps: Mapping[int, str]) -> Iterator[None]:
+    """Add to a refusal with one of these statuses the sentence that says what to do."""
     try:
-        with closing(_connection(parts)) as connection:
-            connection.request(method, parts.path.rstrip("/") + path, payload, headers)
+        yield
+    except MissingRoute:
+        raise
+    except CommandError as error:
+        if step := steps.get(error.status or 0):
+            end = "" if error.message.endswith((".", "!", "?")) else "."
+            error.message += f"{end} {step}"
+        raise
+
+
+def _exchange(
+    method: str, target: str, body: Mapping[str, object] | None, timeout: float
+) -> tuple[int, Mapping[str, str], bytes]:
+    # Loaded here: it costs as much as the command line itself, and help needs none of it.
+    from http.client import HTTPException
+
+    base, source = address()
+    parts = _parse(base, source)
+    payload = None if body is None else json.dumps(body).encode()
+    try:
+        with closing(_connection(parts, timeout)) as connection:
+            headers = _headers(method, payload)
+            connection.request(method, parts.path.rstrip("/") + target, payload, headers)
             answer = connection.getresponse()
-            raw = answer.read()
-    except (OSError, http.client.HTTPException) as error:
+            fields = {name.lower(): value for name, value in answer.headers.items()}
+            return answer.status, fields, answer.read()
+    except TimeoutError as error:
+        raise CommandError(
+            f"The admin API at {base} did not answer {method} {target} within {timeout:.0f} s. "
+            "Look whether it took effect before you ask again.",
+            ExitCode.TRY_LATER,
+        ) from error
+    except (OSError, HTTPException) as error:
         raise _unreachable(base, error) from error
-    if answer.status >= 300:
-        raise _refusal(answer, raw)
-    return _parsed(base, raw)
 
 
-def _parse(base: str) -> SplitResult:
+def _headers(method: str, payload: bytes | None) -> dict[str, str]:
+    # The official server gives JSON for a query only if nothing else is accepted.
+    headers = {"accept": "application/json", "user-agent": f"steadfaas/{steadfaas.__version__}"}
+    if payload is not None:
+        headers["content-type"] = "application/json"
+    if method != "GET":
+        headers[ACTOR_HEADER] = _actor()
+    return headers
+
+
+def _actor() -> str:
+    """Who asks, as `user@host`; recorded with what the request changes."""
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    text = f"{user}@{socket.gethostname()}"
+    return "".join(letter if "!" <= letter <= "~" else "?" for letter in text)
+
+
+def _query(query: Query | None) -> str:
+    pairs: list[tuple[str, str]] = []
+    for name, value in (query or {}).items():
+        if value is None or value is False:
+            continue
+        many = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        pairs += [(name, "true" if each is True else str(each)) for each in many]
+    return f"?{urlencode(pairs)}" if pairs else ""
+
+
+def _parse(base: str, source: str) -> SplitResult:
     parts = urlsplit(base)
     try:
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -59,16 +186,18 @@ def _parse(base: str) -> SplitResult:
         usable = False
     if not usable:
         raise CommandError(
-            f"{URL_VARIABLE} is '{base}', which is not an address like {DEFAULT_URL}.",
+            f"{source} is '{base}', which is not an address like {DEFAULT_URL}.",
             ExitCode.USAGE,
         )
     return parts
 
 
-def _connection(parts: SplitResult) -> http.client.HTTPConnection:
+def _connection(parts: SplitResult, timeout: float) -> http.client.HTTPConnection:
+    import http.client
+
     secure = parts.scheme == "https"
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_SECONDS)
+    return kind(parts.hostname or "", parts.port, timeout=timeout)
 
 
 def _unreachable(base: str, error: Exception) -> CommandError:
@@ -80,20 +209,47 @@ def _unreachable(base: str, error: Exception) -> CommandError:
     )
 
 
-def _refusal(answer: http.client.HTTPResponse, raw: bytes) -> CommandError:
+def _missing(base: str, method: str, path: str, status: int) -> MissingRoute:
+    version = _version_of_server()
+    if "steadfaas" in version:
+        advice = "It is older than this command: update it."
+    else:
+        advice = "Only steadfaas does."
+    return MissingRoute(
+        f"The server at {base}{version and f' (version {version})'} does not offer {method} {path},"
+        f" which this command needs. {advice}",
+        ExitCode.REFUSED,
+        status=status,
+    )
+
+
+def _version_of_server() -> str:
+    try:
+        _, _, raw = _exchange("GET", "/version", None, 5.0)
+        return str(json.loads(raw)["version"])
+    except (CommandError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _refusal(status: int, headers: Mapping[str, str], raw: bytes) -> CommandError:
     message, code = _error_body(raw)
     if not message:
-        message = f"The server answered {answer.status} {answer.reason} without an explanation."
-    later = answer.status in _LATER
-    wait = answer.getheader("retry-after")
+        message = f"The server answered {_reason(status)} without an explanation."
+    later = status in _LATER
+    wait = headers.get("retry-after")
     if later and wait:
         message += f" Try again in {wait} s."
-    return CommandError(
-        message,
-        ExitCode.TRY_LATER if later else ExitCode.REFUSED,
-        status=answer.status,
-        code=code,
-    )
+    exit_code = ExitCode.TRY_LATER if later else ExitCode.REFUSED
+    return CommandError(message, exit_code, status=status, code=code)
+
+
+def _reason(status: int) -> str:
+    from http import HTTPStatus
+
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
 
 
 def _error_body(raw: bytes) -> tuple[str, str | None]:

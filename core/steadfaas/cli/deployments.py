@@ -1,32 +1,29 @@
-"""`steadfaas deployments`: register, list, describe and remove versions of your code."""
+"""`steadfaas deployments`: register, inspect, change and remove versions of your code."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from steadfaas.cli import admin, render
-from steadfaas.cli.exits import CommandError, fail
+from steadfaas.cli import admin, consent, deployment_views, render
+from steadfaas.cli.commands import DryRun, Group, Json, Yes, pairs
+from steadfaas.cli.deployment_wait import wait
 
-app = typer.Typer(help="Versions of your code that the engine knows.", no_args_is_help=True)
+app = Group("Versions of your code that the engine knows.")
+app.verb("wait")(wait)
 
-_Json = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
 _Id = Annotated[str, typer.Argument(metavar="ID", help="A deployment id, dp_….")]
+_Header = Annotated[
+    list[str] | None,
+    typer.Option(metavar="K=V", help="A header for every call to it. May be repeated."),
+]
+
+_WHICH = "See 'steadfaas deployments list'."
+_NO_DRAIN_STATES = "This server removes deployments by --force only, and tells not who needs them."
 
 
-def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
-    pairs = {}
-    for text in texts or []:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise typer.BadParameter(f"'{text}' is not of the form name=value", param_hint=option)
-        pairs[name.strip()] = value
-    return pairs
-
-
-@app.command()
+@app.verb()
 def register(
     url: Annotated[str, typer.Argument(help="Where the handlers are served: http://host:port/…")],
     force: Annotated[
@@ -36,144 +33,176 @@ def register(
         bool,
         typer.Option("--breaking", help="Accept removed handlers and changed service types."),
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would happen and store nothing.")
-    ] = False,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(metavar="K=V", help="A header for every call to it. May be repeated."),
-    ] = None,
+    dry_run: DryRun = False,
+    header: _Header = None,
     metadata: Annotated[
         list[str] | None,
         typer.Option(metavar="K=V", help="A note kept with the deployment. May be repeated."),
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Register a version. New requests for its services go to it from now on.
 
     Example: steadfaas deployments register http://127.0.0.1:9080
     """
     body: dict[str, object] = {
-        "arn" if url.startswith("arn:") else "uri": url,
-        "additional_headers": _pairs(header, "--header") or None,
-        "metadata": _pairs(metadata, "--metadata"),
+        **_address(url),
+        "additional_headers": pairs(header, "--header") or None,
+        "metadata": pairs(metadata, "--metadata"),
         "breaking": breaking,
         "force": force,
         "dry_run": dry_run,
     }
-    if "uri" in body:
-        body["use_http_11"] = True
-    answer = _call("POST", "/deployments", body, as_json=as_json)
+    answer = admin.ask("POST", "/deployments", body)
+    if as_json:
+        render.print_json(answer.body)
+        return
+    typer.echo(_outcome(url, answer.body["id"], dry_run, answer.status == 200 and not force))
+    deployment_views.print_details(answer.body)
+
+
+@app.verb("list")
+def list_deployments(as_json: Json = False) -> None:
+    """List all deployments, what they wait for, and which services send new requests to them.
+
+    Example: steadfaas deployments list
+    """
+    answer = admin.call("GET", "/deployments")
     if as_json:
         render.print_json(answer)
-        return
-    verb = "Would register" if dry_run else "Registered"
-    typer.echo(f"{verb} {url}" + ("" if dry_run else f" as {answer['id']}"))
-    _print_services(answer.get("services", []))
+    else:
+        deployment_views.print_list(answer["deployments"])
 
 
-@app.command("list")
-def list_deployments(as_json: _Json = False) -> None:
-    """List all deployments, and which services send new requests to them."""
-    answer = _call("GET", "/deployments", as_json=as_json)
+@app.verb()
+def describe(identifier: _Id, as_json: Json = False) -> None:
+    """Show one deployment: its services, what it still waits for, and who changed it.
+
+    Example: steadfaas deployments describe dp_10WhCjMVvnlgwL8TRBx8Pu1
+    """
+    with admin.next_steps({404: _WHICH}):
+        answer = admin.call("GET", admin.path("deployments", identifier))
     if as_json:
         render.print_json(answer)
-        return
-    newest = _newest_owner(_call("GET", "/services")["services"])
-    rows = [
-        (
-            deployment["id"],
-            _endpoint(deployment),
-            render.moment(deployment.get("created_at")),
-            ", ".join(_revision(service) for service in deployment["services"]),
-            ", ".join(newest.get(deployment["id"], [])) or "-",
-        )
-        for deployment in answer["deployments"]
-    ]
-    render.print_table(
-        ("ID", "ENDPOINT", "CREATED", "SERVICES", "NEW REQUESTS"),
-        rows,
-        empty="No deployments. Add one with 'steadfaas deployments register URL'.",
-    )
+    else:
+        deployment_views.print_detail(answer)
 
 
-@app.command()
-def describe(identifier: _Id, as_json: _Json = False) -> None:
-    """Show one deployment and the services as it serves them."""
-    answer = _call("GET", f"/deployments/{quote(identifier, safe='')}", as_json=as_json)
-    if as_json:
-        render.print_json(answer)
-        return
-    versions = f"{answer.get('min_protocol_version')} to {answer.get('max_protocol_version')}"
-    headers = answer.get("additional_headers") or {}
-    notes = answer.get("metadata") or {}
-    render.print_facts(
-        [
-            ("id", answer["id"]),
-            ("endpoint", _endpoint(answer)),
-            ("created", render.moment(answer.get("created_at"))),
-            ("protocol", versions),
-            ("sdk", answer.get("sdk_version") or ""),
-            # Values of headers may be secrets.
-            ("headers", ", ".join(headers)),
-            ("metadata", ", ".join(f"{name}={value}" for name, value in notes.items())),
-        ]
-    )
-    typer.echo()
-    _print_services(answer.get("services", []))
+@app.verb()
+def update(
+    identifier: _Id,
+    url: Annotated[str | None, typer.Option(help="The address that serves it from now on.")] = None,
+    header: _Header = None,
+    clear_headers: Annotated[
+        bool, typer.Option("--clear-headers", help="Send no additional headers any more.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Discover again, and replace services and settings."),
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Change where a deployment is reached. What is pinned to it goes there at its next attempt.
+
+    Headers that you give replace all that are there.
+
+    Example: steadfaas deployments update dp_10WhCjMVvnlgwL8TRBx8Pu1 --url http://10.0.0.7:9080
+    """
+    if header and clear_headers:
+        raise typer.BadParameter("give --header or --clear-headers, not both")
+    body: dict[str, object] = {"overwrite": overwrite}
+    if url is not None:
+        body |= _address(url)
+    if header or clear_headers:
+        body["additional_headers"] = pairs(header, "--header")
+    if len(body) == 1 and not overwrite:
+        raise typer.BadParameter("nothing to change: give --url, --header or --overwrite")
+    change = _Change("PATCH", admin.path("deployments", identifier), body, "change", "Changed")
+    question = f"Change {identifier}, for the work that is pinned to it too?"
+    _carry_out(change, question, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
-@app.command()
+@app.verb()
+def promote(
+    identifier: _Id, dry_run: DryRun = False, yes: Yes = False, as_json: Json = False
+) -> None:
+    """Send new requests to an older deployment again. What has begun stays where it is.
+
+    Example: steadfaas deployments promote dp_10WhCjMVvnlgwL8TRBx8Pu1 --dry-run
+    """
+    route = admin.path("deployments", identifier, "promote")
+    change = _Change("POST", route, {}, "promote", "Promoted")
+    question = f"Send the new requests of its services to {identifier}?"
+    _carry_out(change, question, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@app.verb()
 def remove(
     identifier: _Id,
     force: Annotated[
         bool,
         typer.Option("--force", help="Remove it although unfinished work may still need it."),
     ] = False,
-    as_json: _Json = False,
+    yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
-    """Remove a deployment that nothing needs any more."""
-    query = "?force=true" if force else ""
-    _call("DELETE", f"/deployments/{quote(identifier, safe='')}{query}", as_json=as_json)
+    """Remove a deployment that nothing needs any more.
+
+    Example: steadfaas deployments remove dp_10WhCjMVvnlgwL8TRBx8Pu1
+    """
+    unless = "even if unfinished work needs it" if force else "unless something still needs it"
+    consent.ask(f"Remove {identifier}, {unless}?", yes=yes)
+    waiting = f"Wait with 'steadfaas deployments wait {identifier}', or insist with --force."
+    with admin.next_steps({404: _WHICH, 409: waiting, 501: _NO_DRAIN_STATES}):
+        admin.call("DELETE", admin.path("deployments", identifier), query={"force": force})
     if as_json:
         render.print_json({"id": identifier, "removed": True})
     else:
         typer.echo(f"Removed {identifier}")
 
 
-def _call(
-    method: str, path: str, body: dict[str, object] | None = None, *, as_json: bool = False
-) -> Any:
-    try:
-        return admin.call(method, path, body)
-    except CommandError as error:
-        fail(error, as_json=as_json)
+def _address(url: str) -> dict[str, object]:
+    if url.startswith("arn:"):
+        return {"arn": url}
+    return {"uri": url, "use_http_11": True}
 
 
-def _endpoint(deployment: dict[str, Any]) -> str:
-    return str(deployment.get("uri") or deployment.get("arn") or "")
+def _outcome(url: str, identifier: str, dry_run: bool, unchanged: bool) -> str:
+    if unchanged:
+        return f"Already registered: {url} is {identifier}"
+    return f"Would register {url}" if dry_run else f"Registered {url} as {identifier}"
 
 
-def _revision(service: dict[str, Any]) -> str:
-    return f"{service['name']} (revision {service['revision']})"
+class _Change(NamedTuple):
+    """A request that changes a deployment, and what it does in two words: `change`, `Changed`."""
+
+    method: str
+    path: str
+    body: dict[str, object]
+    verb: str
+    done: str
+
+    def send(self, *, dry_run: bool) -> Any:
+        """The deployment as it is then, or would be."""
+        with admin.next_steps({404: _WHICH}):
+            return admin.call(self.method, self.path, {**self.body, "dry_run": dry_run})
 
 
-def _newest_owner(services: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Deployment id → the services whose newest revision it serves."""
-    owners: dict[str, list[str]] = {}
-    for service in services:
-        owners.setdefault(service["deployment_id"], []).append(service["name"])
-    return owners
+def _carry_out(change: _Change, question: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Do it, or show what it would do; who has not agreed yet sees that first and is asked."""
+    if not (dry_run or as_json or consent.given(yes)):
+        _show(f"Would {change.verb}", change.send(dry_run=True))
+    if not dry_run:
+        consent.ask(question, yes=yes)
+    answer = change.send(dry_run=dry_run)
+    if as_json:
+        render.print_json(answer)
+    else:
+        _show(f"Would {change.verb}" if dry_run else change.done, answer)
 
 
-def _print_services(services: list[dict[str, Any]]) -> None:
-    rows = [
-        (
-            service["name"],
-            service["ty"],
-            str(service["revision"]),
-            ", ".join(sorted(handler["name"] for handler in service.get("handlers", []))),
-        )
-        for service in sorted(services, key=lambda one: str(one["name"]))
-    ]
-    render.print_table(("SERVICE", "TYPE", "REVISION", "HANDLERS"), rows, empty="No services.")
+def _show(words: str, deployment: Any) -> None:
+    typer.echo(f"{words} {deployment['id']}")
+    deployment_views.print_details(deployment)

@@ -38,6 +38,18 @@ def print_table(header: Row, rows: Sequence[Row], *, empty: str) -> None:
         _write_columns(header, rows)
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 invocation`, `2 invocations`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def first_line(text: object, limit: int = 80) -> str:
+    """The first line of a text, cut to `limit` characters."""
+    lines = str(text or "").splitlines()
+    line = lines[0] if lines else ""
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
 def moment(text: object) -> str:
     """A timestamp of the API, cut to seconds: `2026-11-23T02:28:59.668000000Z` → `… 02:28:59`."""
     written = str(text or "")

@@ -295,6 +295,7 @@ class Invocation:
         self.opened_with = len(self.journal)
         if self.deployment is None:
             self.deployment = deployment
+        if self.version is None:
             self.version = version
 
     # --- an answer arrives ---------------------------------------------------------------------

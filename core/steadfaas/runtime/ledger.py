@@ -147,7 +147,6 @@ class Ledger:
     ) -> bytes:
         """Run a completed invocation again, as a new one that begins with this journal; returns
         its id. With a `deployment`, it is pinned there from the beginning."""
-        _, handler = self.catalog.handler(old.service, old.handler)
         uuid = ids.mint_ulid(work.now, self._random_bytes(10))
         inv = Invocation(
             seq=self.numbers.next(work.tx),
@@ -158,14 +157,13 @@ class Ledger:
             kind=old.kind,
             created_at=work.now,
             restarted_from=old.id,
-            completion_retention=handler.options.journal_retention,
-            journal_retention=handler.options.journal_retention,
             max_entries=self._max_entries,
             max_journal_bytes=self._max_journal_bytes,
         )
         inv.restore(journal)
         if deployment is not None:
             inv.deployment, inv.version = deployment, old.version
+        inv.journal_retention = inv.completion_retention = self.options(inv).journal_retention
         work.touch(inv, new=True)
         invocations.insert(work.tx, inv)
         lines.enter(self, work, inv)

@@ -284,6 +284,15 @@ class Operators:
             raise RequestError(
                 _sentence(id, "cannot be restarted: its journal is not kept any more."), status=410
             )
+        entries = prefix(inv.journal, last)
+        if last:
+            target = self._target(work, inv, choice or LATEST)
+            return self._ledger.repeat(work, inv, entries, target.id)
+        if choice not in ("", LATEST):
+            raise BadRequest(
+                "the query parameter 'deployment' is invalid: without 'from', only the input is"
+                " kept, and the new invocation goes to the latest deployment"
+            )
         revision, handler = self._catalog.handler(inv.service, inv.handler)
         if kind_of(revision.type, handler.kind) is not inv.kind:
             raise Conflict(
@@ -291,17 +300,7 @@ class Operators:
                     id, f"cannot be restarted: '{_handler(inv)}' is another kind of handler now"
                 )
             )
-        entries = prefix(inv.journal, last)
-        if last:
-            deployment: str | None = self._target(work, inv, choice or LATEST).id
-        elif choice in ("", LATEST):
-            deployment = None
-        else:
-            raise BadRequest(
-                "the query parameter 'deployment' is invalid: without 'from', only the input is"
-                " kept, and the new invocation goes to the latest deployment"
-            )
-        return self._ledger.repeat(work, inv, entries, deployment)
+        return self._ledger.repeat(work, inv, entries, None)
 
     def _unfinished(self, work: Work, id: bytes, refusal: str) -> Invocation:
         inv = self._get(work, id)

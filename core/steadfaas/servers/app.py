@@ -27,7 +27,8 @@ from steadfaas.servers.admin_invocations import InvocationRoutes
 from steadfaas.servers.http1 import HttpServer
 from steadfaas.servers.ingress import Ingress
 from steadfaas.servers.problems import ingress_problem
-from steadfaas.store.sqlite import Store
+from steadfaas.servers.query import Limits, QueryPool, query_routes
+from steadfaas.store.sqlite import FILE_NAME, Store
 from steadfaas.transport.http import HttpTransport
 
 if TYPE_CHECKING:
@@ -73,20 +74,22 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
     store = Store.open(settings.data_dir, durability=settings.durability)
     try:
         transport = HttpTransport(connect_timeout=settings.connect_timeout / 1000)
-        engine, admin = _assemble(settings, store, transport)
+        queries = QueryPool(settings.data_dir / FILE_NAME, query_limits(settings))
+        engine, admin = _assemble(settings, store, transport, queries)
         await engine.start()
         try:
             async with _listening(settings, engine, admin) as (admin_port, ingress_port):
                 yield Served(engine, ingress_port, admin_port)
         finally:
             await engine.stop()
+            await queries.close()
             await transport.close()
     finally:
         await store.close()
 
 
 def _assemble(
-    settings: Settings, store: Store, transport: HttpTransport
+    settings: Settings, store: Store, transport: HttpTransport, queries: QueryPool
 ) -> tuple[Engine, web.Application]:
     defaults = handler_defaults(settings)
     catalog = load_catalog(store.reader, defaults)
@@ -119,7 +122,8 @@ def _assemble(
         ingress_endpoint=f"{settings.ingress.url}/",
         engine=engine,
     )
-    return engine, build_admin(context, InvocationRoutes(engine).routes())
+    more = [*InvocationRoutes(engine).routes(), *query_routes(queries)]
+    return engine, build_admin(context, more)
 
 
 @contextlib.asynccontextmanager
@@ -185,6 +189,16 @@ def tuning(settings: Settings) -> Tuning:
         max_journal_entries=settings.max_journal_entries,
         max_journal_bytes=settings.max_journal_bytes,
         drain_seconds=settings.drain_seconds,
+    )
+
+
+def query_limits(settings: Settings) -> Limits:
+    """What statements in SQL may use."""
+    return Limits(
+        time=settings.query_time_limit / 1000,
+        memory=settings.query_memory_limit,
+        rows=settings.query_max_rows,
+        workers=settings.query_workers,
     )
 
 

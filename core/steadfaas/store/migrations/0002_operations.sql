@@ -39,3 +39,12 @@ CREATE TABLE state_change (
     version     TEXT,                       -- what the state must hash to; NULL: whatever it is
     state       TEXT NOT NULL               -- JSON: hexadecimal name -> hexadecimal value
 );
+
+-- For queries over what is retained, which may be a million rows with their results inside: counts,
+-- groups and newest-first lists read these instead. Written once per invocation, when it completes,
+-- and almost always at the end of its handler's stretch.
+CREATE INDEX invocation_completed
+    ON invocation (service, handler, created_at, key, kind, deployment) WHERE status = 100;
+-- Those whose result does not plainly begin with a value: the failures, and a few more.
+CREATE INDEX invocation_failed ON invocation (created_at)
+    WHERE status = 100 AND substr(output, 1, 1) <> x'72';
