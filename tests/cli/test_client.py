@@ -132,3 +132,19 @@ def test_a_batch_that_breaks_off_tells_how_far_it_came(admin: FakeAdmin) -> None
     assert done.exit_code == 75
     assert done.stderr == "Error: kill: 1 done; then: the store is busy\n"
     assert [asked.body["after"] for asked in admin.asked] == [None, 7]
+
+
+def test_waiting_outlasts_a_restart_of_the_server(admin: FakeAdmin) -> None:
+    drain = {"state": "draining", "unfinished": 1, "counts": {"running": 1}, "active_services": []}
+    drained = {**fake_admin.DESCRIBED, "drain": {**drain, "state": "drained", "unfinished": 0}}
+    path = f"/deployments/{DEPLOYMENT}"
+    admin.answer("GET", path, 200, {**fake_admin.DESCRIBED, "drain": drain})
+    admin.then("GET", path, 503, None)
+    admin.then("GET", path, 200, drained)
+    wait = ("deployments", "wait", DEPLOYMENT, "--every", "1ms", "--json")
+    done = run(*wait, STEADFAAS_ADMIN_URL=admin.url)
+    assert (done.exit_code, len(admin.asked)) == (0, 3)
+    assert json.loads(done.stdout) == drained
+    admin.answer("GET", path, 503, None)
+    assert run(*wait, STEADFAAS_ADMIN_URL=admin.url).exit_code == 75, "one try, not ten minutes"
+    assert len(admin.asked) == 4

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio
 
 # How many invocations there are in each status, and in all.
 MIX = {
-    "scheduled": 120, "pending": 119, "running": 100, "backing-off": 150, "suspended": 151,
+    "scheduled": 120, "pending": 120, "running": 100, "backing-off": 150, "suspended": 150,
     "paused": 110, "completed": 150, "unknown": 100,
 }  # fmt: skip
 ALL = sum(MIX.values())
@@ -45,8 +45,8 @@ async def _mix(kit: Steadfaas) -> list[Invocation]:
         "paused": [await kit.send("Job/work", str(n)) for n in range(110)],
         "unknown": [await kit.send("Job/work", str(n), delay="1 day") for n in range(100)],
     }
-    holder, *sent["pending"] = [await kit.send("Cart/k/put", 1) for _ in range(120)]
-    sent["suspended"].append(holder)
+    # Who holds the key is not one of them, or the line would move on in the middle of a batch.
+    _, *sent["pending"] = [await kit.send("Cart/k/put", 1) for _ in range(121)]
     await kit.settle()
     assert (await batch(kit, "pause", sent["paused"])).done == 110
     assert (await batch(kit, "cancel", sent["unknown"])).done == 100
@@ -62,13 +62,13 @@ async def _mix(kit: Steadfaas) -> list[Invocation]:
 @pytest.mark.parametrize(
     ("operation", "done", "accepted", "refused"),
     [
-        ("cancel", 239, 511, {409: 150, 404: 100}),
+        ("cancel", 240, 510, {409: 150, 404: 100}),
         ("kill", 750, 0, {409: 150, 404: 100}),
-        ("pause", 411, 100, {409: 389, 404: 100}),
-        ("resume", 511, 0, {409: 150, 425: 239, 404: 100}),
+        ("pause", 410, 100, {409: 390, 404: 100}),
+        ("resume", 510, 0, {409: 150, 425: 240, 404: 100}),
         ("purge", 150, 0, {409: 750, 404: 100}),
         ("purge-journal", 150, 0, {409: 750, 404: 100}),
-        ("restart-as-new", 150, 0, {409: 511, 425: 239, 404: 100}),
+        ("restart-as-new", 150, 0, {409: 510, 425: 240, 404: 100}),
     ],
 )
 async def test_a_thousand_in_all_statuses(
@@ -89,6 +89,7 @@ async def test_a_thousand_in_all_statuses(
     # Whatever was done to them, in the end none is in anybody's way.
     yard.failing = False
     unfinished = [one for one in mix if one.status not in ("completed", "unknown")]
+    await steadfaas.run_until_idle()
     await batch(steadfaas, "resume", [one for one in unfinished if one.status == "paused"])
     await steadfaas.run_until_idle()
     assert {one.status for one in unfinished} <= {"completed", "unknown"}
@@ -103,9 +104,9 @@ async def test_a_batch_moves_those_it_can(steadfaas: Steadfaas) -> None:
     pins = {one.id: pin(one) for one in mix if one.status != "unknown"}
     v2 = await steadfaas.deploy(Yard("v2").app)
     tally = await batch(steadfaas, "resume", mix, deployment="latest", actor="ada")
-    assert (tally.done, tally.accepted) == (261, 0)
+    assert (tally.done, tally.accepted) == (260, 0)
     counted = Counter(one.error.status for one in tally.refusals)
-    assert counted == {409: 400, 425: 239, 404: 100}
+    assert counted == {409: 400, 425: 240, 404: 100}
     refused = {one.id for one in tally.refusals}
     for one in mix:
         if one.id in refused and one.id in pins:

@@ -40,27 +40,31 @@ def _until_drained(path: str, *, seconds: float, pause: float) -> dict[str, Any]
     import time
 
     deadline = time.monotonic() + seconds
+    answer, standing = _look(path)
     with Progress(at_once=True) as progress:
-        while True:
-            answer, standing = _look(path)
-            if answer is not None:
-                return answer
+        while answer is None:
             progress.show(standing)
             if time.monotonic() + pause > deadline:
                 raise CommandError(f"Not drained in time. {standing}", ExitCode.TRY_LATER)
             time.sleep(pause)
+            answer, standing = _look_again(path)
+    return answer
+
+
+def _look_again(path: str) -> tuple[dict[str, Any] | None, str]:
+    """As `_look`; waiting goes on while a server that was there is restarted."""
+    try:
+        return _look(path)
+    except CommandError as error:
+        if error.exit_code != ExitCode.TRY_LATER:
+            raise
+        return None, error.message
 
 
 def _look(path: str) -> tuple[dict[str, Any] | None, str]:
     """The deployment if it is drained, or else how it stands."""
-    try:
-        with admin.next_steps({404: "It may have been removed meanwhile."}):
-            answer: dict[str, Any] = admin.call("GET", path)
-    except CommandError as error:
-        # Waiting goes on while the server is restarted.
-        if error.exit_code != ExitCode.TRY_LATER:
-            raise
-        return None, error.message
+    with admin.next_steps({404: "It may have been removed meanwhile."}):
+        answer: dict[str, Any] = admin.call("GET", path)
     found = answer.get("drain")
     if not isinstance(found, dict):
         raise CommandError(

@@ -209,7 +209,9 @@ _OPEN: Final[dict[str, Column]] = {
 _PLAINLY_DONE: Final = "substr(i.output, 1, 1) <> x'72'"
 _DONE: Final[dict[str, Column]] = {
     **_BOTH,
-    "journal_size": column("CASE WHEN NOT i.journal_gone THEN i.entries END"),
+    "journal_size": column(
+        "CASE WHEN EXISTS (SELECT 1 FROM journal AS e WHERE e.pos = i.seq << 20) THEN i.entries END"
+    ),
     "journal_commands_size": column(f"{_COMMANDS} + {_OUTPUT_APART}"),
     "completed_at": column("i.completed_at"),
     # The first byte tells, unless a field comes before the result.

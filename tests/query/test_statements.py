@@ -1,0 +1,257 @@
+"""Statements over a real database: what the official command line asks, and random ones.
+
+What is read for a statement is as little as its plan allows. The same statement over everything
+must give the same answer: that is the judge here.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from steadfaas import ids
+from steadfaas.query.engine import QueryFailed, execute, run, snapshot
+from steadfaas.query.schemas import SCHEMAS
+from tests.query.population import DEPLOYMENTS, HANDLERS, KEYS, populate
+
+SIZE = 300
+_MOST = 100_000
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[bytes]]:
+    return populate(tmp_path_factory.mktemp("query"), seed=4, size=SIZE)
+
+
+@pytest.fixture
+def connection(database: tuple[Path, list[bytes]]) -> Iterator[sqlite3.Connection]:
+    with snapshot(database[0]) as opened:
+        yield opened
+
+
+def rows(table: pa.Table) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = table.to_pylist()
+    return found
+
+
+def same(connection: sqlite3.Connection, statement: str, *, ordered: bool = False) -> pa.Table:
+    """The answer, which must be the one over everything."""
+    sharp = execute(connection, statement, max_rows=_MOST)
+    whole = execute(connection, statement, max_rows=_MOST, sharp=False)
+    assert sharp.schema.equals(whole.schema), statement
+    if ordered:
+        assert rows(sharp) == rows(whole), statement
+    else:
+        assert _bag(sharp) == _bag(whole), statement
+    return sharp
+
+
+def _bag(table: pa.Table) -> Counter[str]:
+    return Counter(repr(row) for row in rows(table))
+
+
+# --- what the official command line asks -------------------------------------------------------
+
+_COUNT = "SELECT COUNT(1) FROM (SELECT * FROM sys_invocation inv LIMIT 50000) WHERE "
+_LISTS = [
+    "inv.target_service_name IN ('Greeter','Cart')",
+    "inv.target_handler_name IN ('greet') AND status != 'completed'",
+    "inv.target_service_key IN ('alice')",
+    "inv.target_service_name IN (select name from sys_service where ty = 'virtual_object')",
+    "(inv.pinned_deployment_id IS NOT NULL AND inv.pinned_deployment_id NOT IN"
+    " (select id from sys_deployment))",
+    f"(inv.pinned_deployment_id IN ('{DEPLOYMENTS[1]}') OR inv.last_attempt_deployment_id IN"
+    f" ('{DEPLOYMENTS[1]}')) AND status != 'completed'",
+    "status = 'completed' AND inv.completion_result = 'failure'",
+    "status IN ('suspended','paused')",
+]
+
+
+@pytest.mark.parametrize("where", _LISTS)
+def test_lists_of_the_official_command_line(connection: sqlite3.Connection, where: str) -> None:
+    same(connection, _COUNT + where)
+    for order in ("DESC", "ASC"):
+        newest = same(
+            connection,
+            f"SELECT id FROM sys_invocation inv WHERE {where}"
+            f" ORDER BY inv.created_at {order}, inv.id LIMIT 20",
+            ordered=True,
+        )
+    found = ",".join(f"'{row['id']}'" for row in rows(newest)) or f"'{ids.format_invocation(bytes(24))}'"
+    same(
+        connection,
+        "SELECT inv.id, inv.target, inv.target_service_ty, inv.status, inv.created_at,"
+        " inv.modified_at as state_modified_at, inv.pinned_deployment_id, inv.retry_count as"
+        " num_retries, inv.last_failure as last_failure_message, inv.next_retry_at,"
+        " inv.last_start_at, inv.invoked_by_id, inv.completion_result, inv.completion_failure,"
+        " dp.id IS NOT NULL as pinned_deployment_exists FROM sys_invocation inv LEFT JOIN"
+        f" sys_deployment dp ON dp.id = inv.pinned_deployment_id WHERE {where} AND inv.id in"
+        f" ({found}) ORDER BY inv.created_at DESC, inv.id",
+        ordered=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT target_service_name, target_handler_name, 'pending' as status, COUNT(1) as n,"
+        " MIN(created_at) as oldest_at FROM sys_invocation_status WHERE status == 'inboxed'"
+        " AND target_service_name IN ('Greeter','Cart') GROUP BY target_service_name,"
+        " target_handler_name",
+        "SELECT target_service_name, target_handler_name, status, COUNT(1) as n, MIN(created_at)"
+        " as oldest_at FROM sys_invocation WHERE target_service_name IN ('Cart') GROUP BY"
+        " target_service_name, target_handler_name, status",
+        "SELECT service_name, service_key, COUNT(1) as num_pending FROM sys_inbox WHERE"
+        " service_name IN ('Cart') GROUP BY service_name, service_key",
+        "SELECT target_service_key, status, sum(retry_count) FROM sys_invocation WHERE"
+        " status != 'pending' AND target_service_name IN ('Cart') GROUP BY target_service_key,"
+        " status",
+        f"SELECT COUNT(1) AS c FROM sys_invocation_status WHERE pinned_deployment_id ="
+        f" '{DEPLOYMENTS[0]}' AND status != 'completed'",
+        "SELECT id, target FROM sys_invocation_status WHERE target LIKE 'Gre_ter/%' AND"
+        " status != 'completed'",
+        "SELECT id, target FROM sys_invocation_status WHERE ((target = 'Cart/alice' AND"
+        " target_service_ty = 'service') OR (target LIKE 'Cart/alice/%' AND target_service_ty !="
+        " 'service')) AND status = 'completed'",
+        "SELECT id, index, entry_type, appended_at FROM sys_journal ORDER BY index DESC",
+    ],
+)
+def test_groups_and_look_ups(connection: sqlite3.Connection, statement: str) -> None:
+    assert same(connection, statement).num_rows
+
+
+def test_the_first_of_a_group_is_its_oldest(connection: sqlite3.Connection) -> None:
+    found = rows(
+        execute(
+            connection,
+            "SELECT status, MIN(created_at) as at, FIRST_VALUE(id ORDER BY created_at ASC) as id,"
+            " COUNT(*) as n FROM sys_invocation WHERE target_service_name = 'Cart' GROUP BY status",
+            max_rows=_MOST,
+        )
+    )
+    every = rows(
+        execute(
+            connection,
+            "SELECT id, status, created_at FROM sys_invocation WHERE target_service_name = 'Cart'",
+            max_rows=_MOST,
+            sharp=False,
+        )
+    )
+    for row in found:
+        group = [one for one in every if one["status"] == row["status"]]
+        oldest = min(one["created_at"] for one in group)
+        assert (row["n"], row["at"]) == (len(group), oldest)
+        assert row["id"] in [one["id"] for one in group if one["created_at"] == oldest]
+
+
+# --- random statements -------------------------------------------------------------------------
+
+_COLUMNS = (
+    "status", "target_service_name", "target_handler_name", "target_service_key",
+    "pinned_deployment_id", "target", "created_at", "retry_count", "completion_result",
+    "last_failure_error_code", "invoked_by", "target_service_ty", "scheduled_start_at",
+)  # fmt: skip
+
+
+def _condition(draw: random.Random, known: list[bytes]) -> str:
+    choices = [
+        f"status {draw.choice(['=', '!='])} '{draw.choice(['completed', 'paused', 'ready'])}'",
+        "status IN ('running', 'completed', 'backing-off')",
+        f"target_service_name {draw.choice(['=', '<>'])} '{draw.choice(['Cart', 'Greeter'])}'",
+        f"target_handler_name = '{draw.choice(HANDLERS)}'",
+        f"target_service_key = '{draw.choice(KEYS)}'",
+        "target_service_key IS NULL",
+        f"target LIKE '{draw.choice(['Gre_ter/%', 'cart/%', 'Cart/%/greet', '%other', 'C%'])}'",
+        f"target = '{draw.choice(['Greeter/greet', 'Cart/alice/greet'])}'",
+        f"id = '{ids.format_invocation(draw.choice(known))}'",
+        f"pinned_deployment_id IN ('{draw.choice(DEPLOYMENTS)}', 'x')",
+        f"created_at > timestamp '2026-11-22T2{draw.randrange(4)}:53:20.0{draw.randrange(50):02}Z'",
+        f"retry_count >= {draw.randrange(3)}",
+        "completion_result = 'failure'",
+        "last_failure_error_code IS NOT NULL",
+    ]
+    parts = draw.sample(choices, draw.randrange(1, 4))
+    joined = f" {draw.choice(['AND', 'OR'])} ".join(
+        f"NOT ({part})" if draw.random() < 0.2 else f"({part})" for part in parts
+    )
+    return f" WHERE {joined}"
+
+
+def _statement(draw: random.Random, known: list[bytes]) -> tuple[str, bool]:
+    """A random statement, and whether its answer has but one order."""
+    where = _condition(draw, known) if draw.random() < 0.9 else ""
+    shape = draw.randrange(4)
+    if shape == 0:
+        keys = draw.sample(_COLUMNS[:6], draw.randrange(1, 3))
+        return (
+            f"SELECT {', '.join(keys)}, count(*), min(created_at), max(created_at),"
+            f" sum(retry_count) FROM sys_invocation{where} GROUP BY {', '.join(keys)}"
+        ), False
+    if shape == 1:
+        order = draw.choice(["ASC", "DESC"])
+        return (
+            f"SELECT id, {draw.choice(_COLUMNS)} FROM sys_invocation{where}"
+            f" ORDER BY created_at {order}, id LIMIT {draw.randrange(1, 30)}"
+        ), True
+    if shape == 2:
+        return f"SELECT count(*), count(completion_result) FROM sys_invocation{where}", True
+    columns = ", ".join(draw.sample(_COLUMNS, 3))
+    return f"SELECT DISTINCT {columns} FROM sys_invocation{where}", False
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_statements(
+    connection: sqlite3.Connection, database: tuple[Path, list[bytes]], seed: int
+) -> None:
+    draw = random.Random(seed)
+    for _ in range(5):
+        statement, ordered = _statement(draw, database[1])
+        same(connection, statement, ordered=ordered)
+
+
+# --- all tables, and what is refused -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", SCHEMAS)
+def test_every_table_has_its_columns_in_their_types(
+    connection: sqlite3.Connection, table: str
+) -> None:
+    found = execute(connection, f"SELECT * FROM {table}", max_rows=_MOST)
+    assert found.schema.names == SCHEMAS[table].names
+    assert found.schema.types == SCHEMAS[table].types
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELEC 1", "DROP TABLE state", "INSERT INTO state VALUES (1)", "DELETE FROM state",
+        "CREATE TABLE a AS SELECT 1", "SET a = 1", "SELECT 1; SELECT 2", "SELECT * FROM nope",
+        "COPY state TO '/tmp/x.csv'", "CREATE EXTERNAL TABLE a STORED AS CSV LOCATION '/etc'",
+        "SELECT * FROM '/etc/passwd'", "SELECT id FROM sys_invocation WHERE id = 'inv_bad'",
+        "SELECT * FROM read_csv('/etc/passwd')", "", "SELECT nope FROM state",
+    ],
+)  # fmt: skip
+def test_what_is_refused_changes_nothing(
+    database: tuple[Path, list[bytes]], statement: str
+) -> None:
+    with pytest.raises(QueryFailed) as refused:
+        run(database[0], statement, max_rows=10)
+    assert refused.value.status == 400
+    with closing(sqlite3.connect(database[0])) as connection:
+        assert connection.execute("SELECT count(*) FROM invocation").fetchone() == (SIZE,)
+
+
+def test_more_rows_than_allowed_is_an_error_and_no_part(
+    database: tuple[Path, list[bytes]],
+) -> None:
+    with pytest.raises(QueryFailed, match="LIMIT"):
+        run(database[0], "SELECT id FROM sys_invocation", max_rows=SIZE - 1)
+    assert run(database[0], "SELECT id FROM sys_invocation", max_rows=SIZE).num_rows == SIZE
