@@ -85,7 +85,8 @@ def test_lists_of_the_official_command_line(connection: sqlite3.Connection, wher
             f" ORDER BY inv.created_at {order}, inv.id LIMIT 20",
             ordered=True,
         )
-    found = ",".join(f"'{row['id']}'" for row in rows(newest)) or f"'{ids.format_invocation(bytes(24))}'"
+    newest_ids = [row["id"] for row in rows(newest)] or [ids.format_invocation(bytes(24))]
+    found = ",".join(f"'{id}'" for id in newest_ids)
     same(
         connection,
         "SELECT inv.id, inv.target, inv.target_service_ty, inv.status, inv.created_at,"

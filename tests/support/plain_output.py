@@ -52,7 +52,7 @@ class Names:
         for address, name in self._addresses.items():
             text = text.replace(address, f"<{name}>")
         text = _SPANS.sub("<span>", _TIMES.sub("<time>", text))
-        text = _INSTANTS.sub(r"\1<time>", text)
+        text = _INSTANTS.sub(r'\1"<time>"', text)
         return _IDENTIFIER.sub(lambda found: self._name(found, kept), text)
 
     def _name(self, found: re.Match[str], kept: Mapping[str, str]) -> str:
@@ -64,16 +64,38 @@ class Names:
 
 
 def difference(got: Outcome, wanted: Outcome) -> str:
+    """Where our outcome differs: what is missing in it behind `-`, what is too much behind `+`."""
     lines = [f"  gives {got.code} instead of {wanted.code}"] if got.code != wanted.code else []
     for part in ("out", "err"):
         ours, theirs = getattr(got, part).splitlines(), getattr(wanted, part).splitlines()
-        lines += [f"  - {line}" for line in theirs if line not in ours]
-        lines += [f"  + {line}" for line in ours if line not in theirs]
+        lines += _changed_rows(ours, theirs) or [
+            *(f"  - {line}" for line in theirs if line not in ours),
+            *(f"  + {line}" for line in ours if line not in theirs),
+        ]
         if ours != theirs and sorted(ours) == sorted(theirs):
             lines += ["  order, instead of", *theirs, "  it is", *ours]
         elif ours != theirs and set(ours) == set(theirs):
             lines.append(f"  {len(ours)} lines instead of {len(theirs)}")
     return "\n".join(lines)
+
+
+def _changed_rows(ours: list[str], theirs: list[str]) -> list[str]:
+    """For as many rows of a query: their columns that differ. Empty for anything else."""
+    try:
+        pairs = [
+            (json.loads(one), json.loads(other))
+            for one, other in zip(ours, theirs, strict=True)
+            if one != other
+        ]
+    except ValueError:
+        return []
+    return [
+        f"  row {number}: {name} is {one.get(name)} instead of {other.get(name)}"
+        for number, (one, other) in enumerate(pairs)
+        if isinstance(one, dict) and isinstance(other, dict)
+        for name in sorted(one.keys() | other.keys())
+        if one.get(name) != other.get(name)
+    ]
 
 
 def same_refusal(got: Outcome, wanted: Outcome) -> bool:

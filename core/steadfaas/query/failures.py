@@ -47,7 +47,8 @@ def attempt_texts(values: Sequence[str | None], type: pa.DataType) -> pa.Array:
 
 def _attempt_text(stored: str) -> str:
     record = _record(stored)
-    return described(record["http_code"], record.get("message", ""))
+    text = described(record["http_code"], record.get("message", ""))
+    return f"{text}\n{record['stacktrace']}" if record.get("stacktrace") else text
 
 
 def result(output: bytes | None) -> str | None:

@@ -13,7 +13,6 @@ from typing import Final
 
 import pyarrow as pa
 
-from steadfaas import __version__
 from steadfaas.machine.status import Kind, Status
 from steadfaas.query import failures
 from steadfaas.query.clauses import Clause
@@ -129,7 +128,7 @@ _BOTH: Final[dict[str, Column]] = {
     "pinned_deployment_id": column("i.deployment"),
     "pinned_service_protocol_version": column("i.version"),
     "created_at": column("i.created_at", ordered=True),
-    "created_using_restate_version": column(f"'{__version__}'"),
+    "created_using_restate_version": column("'1.7.12'"),  # the level of Restate's API
     "modified_at": column("i.modified_at", ordered=True),
     "running_at": column(_FIRST_START),
     "completion_retention": Column(("i.completion_retention",), matcher=None),
@@ -154,8 +153,9 @@ def _in(*states: Status) -> str:
     return f"i.status IN ({', '.join(str(int(state)) for state in states)})"
 
 
-# What is known of the attempts of one that is between the first and the last of them.
-_TRIED: Final = _in(S.READY, S.RUNNING, S.BACKING_OFF, S.PAUSED)
+# What is known of the attempts of one that is between the first and the last of them. Of a paused
+# one nothing is told here; its events, and the admin API, tell it.
+_TRIED: Final = _in(S.READY, S.RUNNING, S.BACKING_OFF)
 _FAILURE: Final = f"(CASE WHEN {_TRIED} THEN i.failure END)"
 # The next attempt, open or not, counts only while it is open.
 _ATTEMPTS: Final = (

@@ -107,7 +107,7 @@ class Operators:
         await self._write(lambda work: self._kill(work, id))
 
     async def pause(self, id: bytes) -> bool:
-        """Stop trying until it is resumed. False: as soon as its open attempt has ended."""
+        """Stop trying until it is resumed. False: soon, when an open attempt has ended."""
         return await self._write(lambda work: self._pause(work, id))
 
     async def resume(self, id: bytes, *, deployment: str = KEEP, actor: str = "") -> None:
@@ -202,8 +202,10 @@ class Operators:
         inv = self._unfinished(work, id, "is not running, cannot be paused.")
         if inv.status in (Status.SCHEDULED, Status.PENDING):
             raise Conflict(_sentence(id, "is not running, cannot be paused."))
+        # One that is retried is paused at once, too, but Restate's API says of it: soon.
+        retried = inv.status is Status.BACKING_OFF
         self._ledger.pause(work, inv)
-        return inv.status is Status.PAUSED
+        return inv.status is Status.PAUSED and not retried
 
     def _resume(self, work: Work, id: bytes, choice: str, actor: str) -> None:
         inv = self._unfinished(work, id, "is completed, cannot be resumed.")

@@ -37,6 +37,7 @@ class QueryProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._words = bytearray()
+        self._reading = asyncio.Lock()
         self._listening = asyncio.create_task(self._listen())
         self.free = False
 
@@ -99,15 +100,21 @@ class QueryProcess:
             self._process.kill()
 
     async def gone(self) -> None:
-        """Wait until it has ended and is reaped."""
+        """Wait until it has ended and is reaped. What it still said is thrown away."""
+        # An end of which the last words are not read is none to asyncio: `wait` would never return.
+        assert self._process.stdout is not None
+        async with self._reading:
+            while await self._process.stdout.read(_BUFFER):
+                pass
         await self._process.wait()
         await self._listening
 
     async def _frame(self) -> tuple[bytes, bytes]:
         assert self._process.stdout is not None
         try:
-            letter, size = FRAME.unpack(await self._process.stdout.readexactly(FRAME.size))
-            return letter, await self._process.stdout.readexactly(size)
+            async with self._reading:
+                letter, size = FRAME.unpack(await self._process.stdout.readexactly(FRAME.size))
+                return letter, await self._process.stdout.readexactly(size)
         except (asyncio.IncompleteReadError, ConnectionError):
             self.kill()
             await self.gone()
