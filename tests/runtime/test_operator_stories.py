@@ -15,6 +15,7 @@ import pytest
 
 from steadfaas.errors import RequestError
 from steadfaas.runtime.engine import Tuning
+from steadfaas.store import invocations
 from steadfaas.store.state import StateChange
 from steadfaas.testing import Deployment, Invocation, InvocationFailed, Refused, Steadfaas
 from tests.runtime.books import check_books
@@ -57,7 +58,13 @@ class _Watch:
         self.status = one.status
         self.attempts = 0
         self.pin: str | None = None
-        self.result: Any = None
+        self.wished = False  # a pause, for when the open attempt has ended
+
+    def pausing(self) -> bool:
+        """Whether the store holds the wish for a pause."""
+        reader = self.one._host.running.store.reader
+        found = invocations.describe(reader, self.one.id)
+        return found is not None and bool(found.pausing)
 
     def check(self, operated: bool) -> None:
         """Compare with what was known before the latest step; `operated`: it was meant by it."""
@@ -71,11 +78,16 @@ class _Watch:
             assert self.pin in (None, now), "a pin moved by itself"
             if self.status == "paused":
                 assert (status, len(one.attempts)) == ("paused", self.attempts), "it ran"
+            if self.wished:
+                assert status in ("running", "paused", "completed"), "the wish was forgotten"
+                assert len(one.attempts) in (0, self.attempts), "another attempt was opened"
         for attempt in one.attempts[self.attempts :]:
             assert attempt.deployment.id in (self.pin, now), "an attempt left the pin"
         if self.status == "completed":
             assert status == "completed"
         self.status, self.pin = status, now
+        if status != "running" or (operated and not self.pausing()):
+            self.wished = False
         # The attempts go with a journal that is purged.
         self.attempts = max(self.attempts, len(one.attempts))
 
@@ -152,20 +164,22 @@ class _Story:
             await self.do(one, operation)
 
     async def do(self, one: Invocation, operation: str, **more: Any) -> None:
-        before = dump(self.kit)
+        before, attempts = dump(self.kit), self.kit._host.running.open_exchanges
         self.mean(one, operation)
         try:
             done = await operate(self.kit, one, operation, **more)
         except RequestError as refused:
             if refused.status not in (400, 404, 409, 425, 410, 422, 429):
                 raise
-            assert dump(self.kit) == before
+            assert (dump(self.kit), self.kit._host.running.open_exchanges) == (before, attempts)
             self.meant.clear()
             return
         if operation == "restart-as-new":
             self.watch(Invocation(self.kit._host, done, one.target))
         if operation == "pause":
             assert one.status in ("paused", "running")
+            if one.id in self.watched:
+                self.watched[one.id].wished = one.status == "running"
 
     def mean(self, one: Invocation, operation: str) -> None:
         """Whom an operation may change: a kill goes on to others, a cancel as well."""
@@ -177,6 +191,9 @@ class _Story:
         self.meant.add(b"everybody")
         tally = await batch(self.kit, operation, chosen)
         assert tally.done + tally.accepted + len(tally.refusals) == len(chosen)
+        if operation == "pause":
+            for one in chosen:
+                self.watched[one.id].wished = one.status == "running"
 
     async def move(self) -> None:
         one = self.anybody()

@@ -34,7 +34,7 @@ MATRIX: Final = {
     " later>completed later>backing-off 409 404",
     "kill": "done>unknown done>unknown done>unknown done>completed done>completed"
     " done>completed done>completed 409 404",
-    "pause": "409 409 done>paused later>running done>paused done>paused done>paused 409 404",
+    "pause": "409 409 done>paused later>running later>paused done>paused done>paused 409 404",
     "resume": "425 425 done>ready done>running done>backing-off done>suspended done>backing-off"
     " 409 404",
     "resume, latest": "425 425 409 409 409 done>suspended done>backing-off 409 404",

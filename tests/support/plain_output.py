@@ -20,10 +20,15 @@ _IDENTIFIER = re.compile(r"\b(inv|sign|prom|dp)_1[0-9A-Za-z_-]{20,}")
 _CLOCK = r"\d\d:\d\d:\d\d(\.\d+)?"
 _TIMES = re.compile(
     rf"\d{{4}}-\d\d-\d\d[T ]{_CLOCK}( ?(Z|[+-]\d\d:\d\d))?"
-    rf"|\w{{3}},? \d{{1,2}} \w{{3}} \d{{4}} {_CLOCK} [+-]\d\d:?\d\d"
+    rf"|\w{{3}},? \d{{1,2}} \w{{3}} \d{{4}} {_CLOCK} ([+-]\d\d:?\d\d|GMT)"
 )
 # What has passed or is left has a fraction; a span that somebody set has none.
 _SPANS = re.compile(r"\bPT\d+\.\d+S\b|(?<=took )[\d.]+ ?(ns|µs|ms|s)\b")
+# Said of whoever has held a key for more than some seconds: a slow machine makes it true.
+_HELD_LONG = re.compile(
+    r"(Suspended for <span>)?\. The (key|lock) will not be released"
+    r" until this invocation is complete"
+)
 _INSTANTS = re.compile(r'("(?:wake_up_time|invoke_time)": ?)[1-9]\d{11,}')
 _LIST = re.compile(r"(?<= )\[(\w+(?:, \w+)+)\]")
 _CELL = re.compile(r" (- \w+ \[\d+\])$")
@@ -53,6 +58,7 @@ class Names:
             text = text.replace(address, f"<{name}>")
         text = _SPANS.sub("<span>", _TIMES.sub("<time>", text))
         text = _INSTANTS.sub(r'\1"<time>"', text)
+        text = _HELD_LONG.sub("", text)
         return _IDENTIFIER.sub(lambda found: self._name(found, kept), text)
 
     def _name(self, found: re.Match[str], kept: Mapping[str, str]) -> str:
@@ -82,11 +88,7 @@ def difference(got: Outcome, wanted: Outcome) -> str:
 def _changed_rows(ours: list[str], theirs: list[str]) -> list[str]:
     """For as many rows of a query: their columns that differ. Empty for anything else."""
     try:
-        pairs = [
-            (json.loads(one), json.loads(other))
-            for one, other in zip(ours, theirs, strict=True)
-            if one != other
-        ]
+        pairs = [(json.loads(a), json.loads(b)) for a, b in zip(ours, theirs, strict=True)]
     except ValueError:
         return []
     return [

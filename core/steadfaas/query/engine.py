@@ -49,13 +49,18 @@ _READ_ONLY: Final = (
 )
 _CACHE_KIB: Final = 65_536
 _PREFIX: Final = "DataFusion error: "
+_OUT_OF_MEMORY: Final = "Resources exhausted"
 
 
-def run(database: Path, statement: str, *, max_rows: int) -> pa.Table:
-    """The result of one statement over the database as it is now. Raises QueryFailed."""
+def run(database: Path, statement: str, *, max_rows: int, memory: int | None = None) -> pa.Table:
+    """The result of one statement over the database as it is now. Raises QueryFailed.
+
+    `memory` is what sorting, grouping and joining may use, in bytes; beyond it, the refusal has a
+    MemoryError as its cause.
+    """
     try:
         with snapshot(database) as connection:
-            return execute(connection, statement, max_rows=max_rows)
+            return execute(connection, statement, max_rows=max_rows, memory=memory)
     except sqlite3.Error as error:
         raise QueryFailed(
             f"the database cannot be read: {error}; try again, and report it if it stays",
@@ -78,18 +83,23 @@ def snapshot(database: Path) -> Iterator[sqlite3.Connection]:
 
 
 def execute(
-    connection: sqlite3.Connection, statement: str, *, max_rows: int, sharp: bool = True
+    connection: sqlite3.Connection,
+    statement: str,
+    *,
+    max_rows: int,
+    memory: int | None = None,
+    sharp: bool = True,
 ) -> pa.Table:
     """The result of one statement. Raises QueryFailed, also for more than `max_rows` rows.
 
     Without `sharp`, all rows of each table are read; the result is the same.
     """
     with _translated():
-        plan = _planned(_session({}), statement).optimized_logical_plan()
+        plan = _planned(_session({}, memory), statement).optimized_logical_plan()
         wanted = plans.wants(plan) if sharp else plans.everything(plan)
     batches = _read(connection, wanted)
     with _translated():
-        return _collected(_planned(_session(batches), statement), max_rows)
+        return _collected(_planned(_session(batches, memory), statement), max_rows)
 
 
 def _read(
@@ -108,7 +118,7 @@ def _read(
 # --- DataFusion --------------------------------------------------------------------------------
 
 
-def _session(batches: dict[str, list[pa.RecordBatch]]) -> SessionContext:
+def _session(batches: dict[str, list[pa.RecordBatch]], memory: int | None) -> SessionContext:
     """DataFusion with all our tables, holding these rows."""
     config = (
         SessionConfig()
@@ -117,7 +127,10 @@ def _session(batches: dict[str, list[pa.RecordBatch]]) -> SessionContext:
         .with_information_schema(True)
         .with_target_partitions(1)
     )
-    session = SessionContext(config, RuntimeEnvBuilder().with_disk_manager_disabled())
+    runtime = RuntimeEnvBuilder().with_disk_manager_disabled()
+    if memory is not None:
+        runtime = runtime.with_greedy_memory_pool(memory)
+    session = SessionContext(config, runtime)
     for name, table in TABLES.items():
         rows = batches.get(name) or [pa.RecordBatch.from_pylist([], table.schema)]
         session.register_record_batches(name, [rows])
@@ -150,4 +163,6 @@ def _translated() -> Iterator[None]:
     except (QueryFailed, sqlite3.Error):
         raise
     except Exception as error:
-        raise QueryFailed(str(error).removeprefix(_PREFIX)) from error
+        text = str(error).removeprefix(_PREFIX)
+        short = MemoryError(text) if text.startswith(_OUT_OF_MEMORY) else None
+        raise QueryFailed(text) from short or error

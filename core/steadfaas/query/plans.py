@@ -18,7 +18,7 @@ from datafusion.expr import Expr
 from datafusion.plan import LogicalPlan
 
 from steadfaas.query.conditions import Condition, InTable, renamed
-from steadfaas.query.predicates import column_name, conjuncts
+from steadfaas.query.predicates import column_name, conjuncts, variant_of
 from steadfaas.query.schemas import SCHEMAS
 from steadfaas.query.wants import Aggregate, Distinct, Group, Limit, Purpose, Top, Want
 
@@ -80,8 +80,7 @@ def _known(table: str, columns: list[str]) -> tuple[str, ...]:
 
 
 def _visit(plan: LogicalPlan, way: _Way, found: list[Want]) -> None:
-    variant: Any = plan.to_variant()
-    kind = type(variant).__name__
+    kind, variant = variant_of(plan)
     inputs = plan.inputs()
     match kind:
         case "TableScan":
@@ -132,8 +131,8 @@ def _limit(variant: Any) -> _Way:
 def _number(expression: Expr | None, absent: int | None) -> int | None:
     if expression is None:
         return absent
-    variant: Any = expression.to_variant()
-    if type(variant).__name__ != "Literal":
+    kind, variant = variant_of(expression)
+    if kind != "Literal":
         return None
     value = variant.value_i64()
     return absent if value is None else int(value)
@@ -175,8 +174,8 @@ def _names(expressions: list[Expr]) -> Mapping[str, str]:
 
 
 def _output(expression: Expr) -> tuple[str, str | None]:
-    variant: Any = expression.to_variant()
-    match type(variant).__name__:
+    kind, variant = variant_of(expression)
+    match kind:
         case "Column":
             return variant.name(), variant.name()
         case "Alias":

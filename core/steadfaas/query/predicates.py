@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 from datafusion.expr import Expr
+from datafusion.plan import LogicalPlan
 
 from steadfaas.query.conditions import (
     COMPARISONS,
@@ -32,12 +33,18 @@ def conjuncts(predicate: Expr) -> list[Condition | None]:
 
 def column_name(expression: Expr) -> str | None:
     """The name of a column, if the expression is one; its table is not looked at."""
-    variant = expression.to_variant()
-    return cast("str", variant.name()) if _kind(variant) == "Column" else None
+    kind, variant = variant_of(expression)
+    return cast("str", variant.name()) if kind == "Column" else None
 
 
-def _kind(variant: Any) -> str:
-    return type(variant).__name__
+def variant_of(node: Expr | LogicalPlan) -> tuple[str, Any]:
+    """What kind of expression or plan it is, and itself as that kind; "" for one that the binding
+    has no class for, such as a call of a function."""
+    try:
+        variant = node.to_variant()
+    except Exception:  # whatever the reason, and the binding names none: it is not understood
+        return "", None
+    return type(variant).__name__, variant
 
 
 def _spine(expression: Expr, operator: str) -> list[Expr]:
@@ -46,8 +53,8 @@ def _spine(expression: Expr, operator: str) -> list[Expr]:
     waiting = [expression]
     while waiting:
         next_one = waiting.pop()
-        variant = next_one.to_variant()
-        if _kind(variant) == "BinaryExpr" and variant.op() == operator:
+        kind, variant = variant_of(next_one)
+        if kind == "BinaryExpr" and variant.op() == operator:
             waiting += [variant.right(), variant.left()]
         else:
             found.append(next_one)
@@ -55,8 +62,8 @@ def _spine(expression: Expr, operator: str) -> list[Expr]:
 
 
 def _condition(expression: Expr) -> Condition | None:
-    variant: Any = expression.to_variant()
-    match _kind(variant):
+    kind, variant = variant_of(expression)
+    match kind:
         case "BinaryExpr":
             return _binary(expression, variant)
         case "Column":
@@ -67,7 +74,7 @@ def _condition(expression: Expr) -> Condition | None:
         case "Not":
             part = _condition(variant.expr())
             return None if part is None else Not(part)
-        case "IsNull" | "IsNotNull" as kind:
+        case "IsNull" | "IsNotNull":
             column = column_name(variant.expr())
             return None if column is None else IsNull(column, negated=kind == "IsNotNull")
         case "InList":
@@ -119,7 +126,7 @@ def _like(expression: Expr, variant: Any) -> Condition | None:
 
 
 def _is_literal(expression: Expr) -> bool:
-    return _kind(expression.to_variant()) == "Literal" and _literal(expression) is not _STRANGE
+    return variant_of(expression)[0] == "Literal" and _literal(expression) is not _STRANGE
 
 
 class _Strange:

@@ -79,19 +79,19 @@ class Memory:
     """The memory that statements may use beyond what the process needs for itself, in bytes."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._own = _data_bytes()
 
     def enforce(self) -> None:
         """Let the kernel refuse what is beyond it. Where it counts no such memory: do nothing."""
         if self._own is not None:
-            most = self._own + self._limit
+            most = self._own + self.limit
             resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
     def plenty(self) -> bool:
         """Whether most of it is free."""
         used = _data_bytes()
-        return used is None or self._own is None or used - self._own < self._limit // 2
+        return used is None or self._own is None or used - self._own < self.limit // 2
 
 
 def _data_bytes() -> int | None:
@@ -145,7 +145,12 @@ class Worker:
     def _chunks(self, question: Question) -> Iterator[bytes]:
         from steadfaas.query.encode import encoded
 
-        table = self._run(self._database, question.statement, max_rows=self._max_rows)
+        table = self._run(
+            self._database,
+            question.statement,
+            max_rows=self._max_rows,
+            memory=self._memory.limit * 3 // 4,  # the rest is for what is read and what is said
+        )
         return encoded(table, question.content_type)
 
     def _refuse(self, head: Head) -> None:
