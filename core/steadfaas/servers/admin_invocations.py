@@ -99,12 +99,16 @@ class InvocationRoutes:
         query = parse_query(ResumeQuery, request)
         id, choice = _invocation_id(request), _choice(query.deployment) or KEEP
         if query.check:
-            await self._insist(id, choice)
+            choice = await self._checked(id, choice)
         await self._operators.resume(id, deployment=choice, actor=actor(request))
         return web.Response()
 
-    async def _insist(self, id: bytes, choice: str) -> None:
-        """Raises Conflict unless the journal fits the code of the deployment."""
+    async def _checked(self, id: bytes, choice: str) -> str:
+        """Where to go on: what was checked. Raises Conflict unless the journal fits the code there.
+
+        What is the latest may change while it is checked; whoever has recorded nothing goes there
+        unchecked.
+        """
         from steadfaas.runtime.check import check
 
         findings = await check(self._engine, id, choice)
@@ -113,6 +117,7 @@ class InvocationRoutes:
                 f"not resumed, because the check of its journal says {findings.verdict}:"
                 f" {findings.reason}"
             )
+        return findings.deployment_id if choice == LATEST and findings.commands else choice
 
     async def _purge(self, request: web.Request) -> web.StreamResponse:
         await self._operators.purge(_invocation_id(request))
@@ -164,8 +169,11 @@ class InvocationRoutes:
 
         body = parse_body(BatchBody, await json_body(request, limit=_MAX_BATCH_BODY))
         chosen = None if body.ids is None else frozenset(map(_parse_id, body.ids))
+        deployment = _choice(body.deployment, "request field") or ""
         criteria = _criteria(body.filter, chosen, operation=body.operation)
-        found = await self._find(criteria, Page(body.limit, body.after))
+        # Repetitions get higher numbers: a page that goes down never meets those of one before.
+        newest = body.operation == "restart-as-new"
+        found = await self._find(criteria, Page(body.limit, body.after, newest=newest))
         answer: dict[str, Any] = {
             "operation": body.operation, "matched": len(found),
             "done": 0, "accepted": 0, "refused": 0, "refusals": [],
@@ -173,8 +181,8 @@ class InvocationRoutes:
         if found and not body.dry_run:
             tally = await self._operators.batch(
                 body.operation,
-                [one.id for one in found],
-                deployment=_choice(body.deployment) or "",
+                [one.id for one in sorted(found)],
+                deployment=deployment,
                 actor=actor(request),
             )
             answer["done"], answer["accepted"] = tally.done, tally.accepted
@@ -250,14 +258,14 @@ def _parse_id(text: str) -> bytes:
         raise BadRequest(f"The request field 'invocation_id' is invalid. Reason: {error}") from None
 
 
-def _choice(text: str | None) -> str | None:
+def _choice(text: str | None, place: str = "query parameter") -> str | None:
     """A deployment as a request names it: `keep`, `latest` (capitalised too) or an id."""
     if text is None or text.lower() in (KEEP, LATEST):
         return None if text is None else text.lower()
     try:
         ids.parse_deployment(text)
     except ids.InvalidId as error:
-        raise BadRequest(f"The query parameter 'deployment' is invalid. Reason: {error}") from None
+        raise BadRequest(f"The {place} 'deployment' is invalid. Reason: {error}") from None
     return text
 
 

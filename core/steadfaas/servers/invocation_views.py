@@ -44,7 +44,10 @@ def invocation_view(reader: Reader, catalog: Catalog, id: bytes) -> Json:
     }
     if failure is not None:
         journal = invocations.timed_journal(reader, found)
-        optional["mismatch"] = mismatch_view(failure, journal, attempts, catalog)
+        copied_at = None if found.restarted_from is None else found.created_at
+        optional["mismatch"] = mismatch_view(
+            failure, journal, attempts, catalog, copied_at=copied_at
+        )
     return {
         "id": ids.format_invocation(id),
         "target": target_text(found.service, found.key, found.handler),

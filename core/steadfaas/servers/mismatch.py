@@ -24,9 +24,17 @@ Json = dict[str, Any]
 
 
 def mismatch_view(
-    failure: FailureRecord, journal: list[TimedEntry], attempts: list[Attempt], catalog: Catalog
+    failure: FailureRecord,
+    journal: list[TimedEntry],
+    attempts: list[Attempt],
+    catalog: Catalog,
+    *,
+    copied_at: int | None = None,
 ) -> Json | None:
-    """Both streams around the mismatch; None if the failure is none, or the journal is gone."""
+    """Both streams around the mismatch; None if the failure is none, or the journal is gone.
+
+    `copied_at` is when an invocation began that repeats another one, with entries of its journal.
+    """
     index = failure.command_index
     commands = [entry for entry in journal if entry.type == _INPUT or entry.type in COMMANDS]
     if failure.code != "RT0016" or index is None or not commands:
@@ -38,7 +46,7 @@ def mismatch_view(
     ]
     return {
         "index": index,
-        "recorded_by": _deployment(catalog, _recorded_by(commands, index, attempts)),
+        "recorded_by": _deployment(catalog, _recorded_by(commands, index, attempts, copied_at)),
         "issued_by": _deployment(catalog, failure.deployment),
         "skipped": first,
         "commands": rows,
@@ -56,9 +64,13 @@ def _row(number: int, commands: list[TimedEntry], failure: FailureRecord) -> Jso
     return row
 
 
-def _recorded_by(commands: list[TimedEntry], index: int, attempts: list[Attempt]) -> str | None:
+def _recorded_by(
+    commands: list[TimedEntry], index: int, attempts: list[Attempt], copied_at: int | None
+) -> str | None:
     """The deployment whose attempt wrote the command, as far as times tell."""
     at = commands[min(index, len(commands) - 1)].at
+    if at is not None and at == copied_at:
+        return None
     writers = [
         attempt.deployment
         for attempt in attempts

@@ -73,7 +73,7 @@ def _load(reader: Reader, id: bytes) -> Invocation:
     found = invocations.outline(reader, id)
     inv = None if found is None else invocations.load(reader, found.seq)
     if inv is None:
-        raise NotFound(f"the invocation '{ids.format_invocation(id)}' does not exist")
+        raise NotFound(f"The requested invocation '{ids.format_invocation(id)}' does not exist")
     return inv
 
 
