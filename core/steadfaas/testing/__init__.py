@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from steadfaas.deployments.drain import Drain, DrainState
+    from steadfaas.runtime.check import Findings
     from steadfaas.testing.asgi import AsgiApp
     from steadfaas.testing.failures import InvocationFailed, NonDeterminism, Refused, Stuck
     from steadfaas.testing.handles import Attempt, Attempts, Deployment, Invocation
@@ -23,6 +25,9 @@ __all__ = [
     "Attempt",
     "Attempts",
     "Deployment",
+    "Drain",
+    "DrainState",
+    "Findings",
     "Invocation",
     "InvocationFailed",
     "JournalEntry",
@@ -33,16 +38,18 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "asgi": ("AsgiApp",),
-    "failures": ("InvocationFailed", "NonDeterminism", "Refused", "Stuck"),
-    "handles": ("Attempt", "Attempts", "Deployment", "Invocation"),
-    "kit": ("Steadfaas",),
-    "stories": ("JournalEntry",),
+    "deployments.drain": ("Drain", "DrainState"),
+    "runtime.check": ("Findings",),
+    "testing.asgi": ("AsgiApp",),
+    "testing.failures": ("InvocationFailed", "NonDeterminism", "Refused", "Stuck"),
+    "testing.handles": ("Attempt", "Attempts", "Deployment", "Invocation"),
+    "testing.kit": ("Steadfaas",),
+    "testing.stories": ("JournalEntry",),
 }
 
 
 def __getattr__(name: str) -> Any:
     for module, names in _HOMES.items():
         if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
+            return getattr(import_module(f"steadfaas.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
