@@ -251,7 +251,7 @@ class Settings(BaseSettings):
     )
     query_memory_limit: Annotated[ByteSize, Field(ge=64 * _MIB)] = _setting(
         1024 * _MIB,
-        "Memory that one statement in SQL may use, in a process of its own.",
+        "Memory that one statement in SQL may use, roughly, in a process of its own.",
         f"bytes from {64 * _MIB}, or a size such as 512MiB",
     )
     query_max_rows: _Count = _setting(

@@ -17,7 +17,7 @@ MIB = 1024 * 1024
 _kept: list[bytearray] = []
 
 
-def run(database: Path, statement: str, *, max_rows: int) -> pa.Table:
+def run(database: Path, statement: str, *, max_rows: int, memory: int) -> pa.Table:
     """Do what the statement says."""
     word, _, argument = statement.partition(" ")
     match word:

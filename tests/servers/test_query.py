@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from steadfaas.errors import Overloaded, RequestError
@@ -179,6 +181,33 @@ def test_a_long_answer_comes_in_pieces_and_whole() -> None:
     run(test())
 
 
+def test_half_an_answer_does_not_look_like_a_whole_one() -> None:
+    async def test() -> None:
+        async with served() as (made, ask):
+            async with reading(ask, "rows 200000") as answer:
+                assert answer.status == 200
+                await answer.content.read(1000)
+                os.kill(made.pids[0], signal.SIGKILL)
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await answer.read()
+            assert (await query(ask, "echo on")).status == 200
+
+    run(test())
+
+
+@pytest.mark.e2e
+def test_a_client_that_does_not_read_is_cut_off() -> None:
+    async def test() -> None:
+        short = Limits(time=1.5, memory=512 * MIB, workers=1)
+        async with served(short) as (made, ask), reading(ask, "rows 200000") as answer:
+            (pid,) = made.pids
+            await until(lambda: not is_there(pid))
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await answer.read()
+
+    run(test())
+
+
 @pytest.mark.e2e
 def test_a_client_that_hangs_up_frees_its_process() -> None:
     async def test() -> None:
@@ -227,6 +256,18 @@ def test_a_statement_that_takes_too_long_is_ended() -> None:
                 await rows(made, "forever")
             assert no.value.status == 400
             assert made.pids == []
+
+    run(test())
+
+
+def test_an_answer_that_is_left_early_ends_its_process() -> None:
+    async def test() -> None:
+        async with pool() as made:
+            async with made.ask(Question("rows 200000", JSON)) as pieces:
+                assert await anext(pieces)
+                (pid,) = made.pids
+            assert made.pids == []
+            await until(lambda: not is_there(pid))
 
     run(test())
 
@@ -281,12 +322,48 @@ def test_a_process_that_is_not_asked_ends() -> None:
     run(test())
 
 
+def test_a_process_that_died_while_it_waited_is_replaced() -> None:
+    async def test() -> None:
+        async with pool() as made:
+            await rows(made, "echo")
+            (pid,) = made.pids
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: not is_there(pid))
+            assert (await rows(made, "echo on"))[0]["said"] == "on"
+            assert pid not in made.pids
+
+    run(test())
+
+
 def test_a_process_that_holds_much_is_replaced() -> None:
     async def test() -> None:
         async with pool() as made:
             await rows(made, "keep 90")
             assert made.pids == []
             await rows(made, "keep 90")
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("statement", "status", "sentence"),
+    [
+        ("allocate 500", 400, r"more memory than 128 MiB \(setting query_memory_limit\)"),
+        ("abort memory allocation of 5 bytes failed", 400, "query_memory_limit"),
+        ("abort no reason", 500, r"ended its query process \(SIGABRT\)"),
+        ("kill", 500, "killed from outside"),
+        ("exit 3", 500, r"ended its query process \(exit code 3\)"),
+    ],
+)
+def test_a_statement_that_ends_its_process_gets_an_answer(
+    statement: str, status: int, sentence: str
+) -> None:
+    async def test() -> None:
+        async with pool() as made:
+            with pytest.raises(StatementRefused, match=sentence) as refused:
+                await rows(made, statement)
+            assert refused.value.status == status
+            assert (await rows(made, "echo on"))[0]["said"] == "on"
 
     run(test())
 

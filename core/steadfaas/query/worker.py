@@ -85,7 +85,9 @@ class Memory:
     def enforce(self) -> None:
         """Let the kernel refuse what is beyond it. Where it counts no such memory: do nothing."""
         if self._own is not None:
-            most = self._own + self.limit
+            # What sorts and groups asks for its own limit only after it has grown, often to the
+            # double; refused by the kernel before, it would crash and could not say why.
+            most = self._own + self.limit * 3 // 2
             resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
     def plenty(self) -> bool:
@@ -149,7 +151,7 @@ class Worker:
             self._database,
             question.statement,
             max_rows=self._max_rows,
-            memory=self._memory.limit * 3 // 4,  # the rest is for what is read and what is said
+            memory=self._memory.limit // 2,  # the rest is for what is read and what is said
         )
         return encoded(table, question.content_type)
 

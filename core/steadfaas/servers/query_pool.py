@@ -222,12 +222,26 @@ class QueryPool:
             if "memory allocation of" in ended.words:
                 raise self._too_large() from ended
             _log.warning("a statement ended its query process: %s", ended)
-            raise StatementRefused(_last_words(ended), status=500) from ended
+            raise StatementRefused(self._last_words(ended), status=500) from ended
+
+    def _last_words(self, ended: ProcessEnded) -> str:
+        code = ended.exit_code
+        if code == -signal.SIGKILL:
+            return (
+                "The query process was killed from outside, most likely because the machine ran"
+                " out of memory: ask for fewer rows or columns, or lower query_memory_limit."
+            )
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return (
+            f"The statement ended its query process ({how}), most likely because it needs more"
+            f" memory than {self._limits.memory // _MIB} MiB (setting query_memory_limit) allow."
+            " The engine is not affected; its log holds what the process said last."
+        )
 
     def _too_large(self) -> StatementRefused:
         return StatementRefused(
-            f"The statement needs more than {self._limits.memory // _MIB} MiB of memory (setting"
-            " query_memory_limit): ask for fewer rows or columns, or raise the setting."
+            f"The statement needs more memory than {self._limits.memory // _MIB} MiB (setting"
+            " query_memory_limit) allow: ask for fewer rows or columns, or raise the setting."
         )
 
 
@@ -246,17 +260,3 @@ def _check_installed() -> None:
             " pip install 'steadfaas[sql]'.",
             status=501,
         )
-
-
-def _last_words(ended: ProcessEnded) -> str:
-    code = ended.exit_code
-    if code == -signal.SIGKILL:
-        return (
-            "The query process was killed from outside, most likely because the machine ran out of"
-            " memory: ask for fewer rows or columns, or lower the setting query_memory_limit."
-        )
-    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return (
-        f"The statement ended its query process ({how}). The engine is not affected; its log holds"
-        " what the process said last."
-    )
