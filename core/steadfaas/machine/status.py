@@ -20,6 +20,11 @@ class Status(IntEnum):
     PAUSED = 6  # attempts ran out, or an operator asked; an operator decides
     COMPLETED = 100  # has its result
 
+    @property
+    def word(self) -> str:
+        """As the APIs spell it: `backing-off`."""
+        return self.name.lower().replace("_", "-")
+
 
 _S = Status
 # From each state, the states that an event may lead to. An attempt starts from READY and nowhere

@@ -73,12 +73,15 @@ class Ledger:
 
     def options(self, inv: Invocation) -> HandlerOptions:
         """The settings of the handler, in the deployment that the invocation is pinned to."""
-        deployment = self.catalog.deployment(inv.deployment) if inv.deployment else None
-        revision = deployment.services.get(inv.service) if deployment else None
+        return self._options(inv.deployment, inv.service, inv.handler)
+
+    def _options(self, pin: str | None, service: str, handler: str) -> HandlerOptions:
+        deployment = self.catalog.deployment(pin) if pin else None
+        revision = deployment.services.get(service) if deployment else None
         if revision is None:
-            revision = self.catalog.latest(inv.service)
-        handler = revision.handlers.get(inv.handler) if revision else None
-        return handler.options if handler else HandlerOptions()
+            revision = self.catalog.latest(service)
+        found = revision.handlers.get(handler) if revision else None
+        return found.options if found else HandlerOptions()
 
     # --- acceptance ----------------------------------------------------------------------------
 
@@ -147,24 +150,20 @@ class Ledger:
     ) -> bytes:
         """Run a completed invocation again, as a new one that begins with this journal; returns
         its id. With a `deployment`, it is pinned there from the beginning."""
-        uuid = ids.mint_ulid(work.now, self._random_bytes(10))
-        inv = Invocation(
-            seq=self.numbers.next(work.tx),
-            id=old.id[:8] + uuid,
+        request = Request(
             service=old.service,
             handler=old.handler,
             key=old.key,
             kind=old.kind,
-            created_at=work.now,
-            restarted_from=old.id,
-            max_entries=self._max_entries,
-            max_journal_bytes=self._max_journal_bytes,
+            options=self._options(deployment, old.service, old.handler),
+            input=journal[0][1],
         )
-        inv.restore(journal)
+        uuid = ids.mint_ulid(work.now, self._random_bytes(10))
+        inv = self._create(work, request, old.id[:8] + uuid)
+        inv.restarted_from = old.id
+        inv.restore(journal[1:])
         if deployment is not None:
             inv.deployment, inv.version = deployment, old.version
-        inv.journal_retention = inv.completion_retention = self.options(inv).journal_retention
-        work.touch(inv, new=True)
         invocations.insert(work.tx, inv)
         lines.enter(self, work, inv)
         self.save(work, inv)
@@ -293,8 +292,8 @@ class Ledger:
             invocations.forget(work.tx, inv.seq)  # cancelled before it began: it never was
         if inv.kind is Kind.WORKFLOW_RUN:
             lines.serve(self, work, inv.service, inv.key or "")
-        if inv.kind is Kind.WORKFLOW_RUN and not (inv.attempt and inv.completion_retention):
-            keys.clear_workflow(work.tx, inv.service, inv.key or "")  # it goes with its record
+            if not (inv.attempt and inv.completion_retention):
+                keys.clear_workflow(work.tx, inv.service, inv.key or "")  # it goes with its record
         for completion, (frame_type, wake_at) in inv.pending.items():
             if frame_type == T.SLEEP_COMPLETION:
                 schedule.disarm(work.tx, min(wake_at, END_OF_TIME), inv.seq, completion)

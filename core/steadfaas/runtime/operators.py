@@ -19,14 +19,13 @@ from steadfaas.machine.prefix import prefix
 from steadfaas.machine.status import Kind, Status, kind_of
 from steadfaas.runtime import events, lines
 from steadfaas.runtime.ledger import Ledger
+from steadfaas.runtime.routing import KEEP, LATEST, chosen, gone, misfit
 from steadfaas.runtime.work import Work
 from steadfaas.store import deployments, invocations
 from steadfaas.store.state import StateChange
 from steadfaas.wire.manifest import ServiceType
 
 _T = TypeVar("_T")
-KEEP: Final = "keep"
-LATEST: Final = "latest"
 # Journal and pin can be changed only while no attempt is open or about to open.
 _AT_REST: Final = frozenset({Status.PAUSED, Status.SUSPENDED})
 _NOT_BEGUN: Final = "has not started yet: wait until it has, or cancel it."
@@ -235,39 +234,14 @@ class Operators:
 
     def _target(self, work: Work, inv: Invocation, choice: str) -> Deployment:
         """The deployment that can go on with an invocation. Raises BadRequest if it cannot."""
-        target = self._deployment(work, inv, choice)
-        revision = target.services.get(inv.service)
-        handler = None if revision is None else revision.handlers.get(inv.handler)
-        if revision is None or handler is None:
-            raise BadRequest(f"the deployment '{target.id}' does not serve '{_handler(inv)}'")
-        if kind_of(revision.type, handler.kind) is not inv.kind:
-            raise BadRequest(
-                f"the deployment '{target.id}' serves '{_handler(inv)}' as another kind of handler"
-            )
-        version = inv.version
-        if version is not None and not target.min_version <= version <= target.max_version:
-            raise BadRequest(
-                f"the deployment '{target.id}' speaks the protocol versions {target.min_version} to"
-                f" {target.max_version}, and the journal of the invocation is written in {version}"
-            )
-        return target
-
-    def _deployment(self, work: Work, inv: Invocation, choice: str) -> Deployment:
-        id: str | None = choice
-        if choice == LATEST:
-            newest = self._catalog.latest(inv.service)
-            id = None if newest is None else newest.deployment_id
-        elif choice == KEEP:
-            id = inv.deployment
-        found = None if id is None else self._catalog.deployment(id)
+        target = chosen(self._catalog, inv, choice)
         # The catalogue learns of a removal after its commit; this transaction knows of it before.
-        if found is None or not deployments.exists(work.tx, found.id):
-            raise BadRequest(
-                f"the deployment '{id}' does not exist"
-                if id is not None
-                else f"no deployment serves '{inv.service}'"
-            )
-        return found
+        if not deployments.exists(work.tx, target.id):
+            raise gone(target.id)
+        why = misfit(inv, target)
+        if why is not None:
+            raise BadRequest(f"the deployment '{target.id}' {why}")
+        return target
 
     def _purge(self, work: Work, id: bytes) -> None:
         self._ledger.forget(work, self._completed(work, id, "is not yet completed."))
@@ -326,7 +300,7 @@ class Operators:
         found = invocations.outline(work.tx, id)
         inv = None if found is None else self._ledger.peek(work, found.seq)
         if inv is None:
-            raise NotFound(f"The requested invocation '{ids.format_invocation(id)}' does not exist")
+            raise invocations.unknown(id)
         return inv
 
 

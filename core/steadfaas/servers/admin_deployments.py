@@ -35,12 +35,12 @@ from steadfaas.servers.admin import (
     optional_json_body,
 )
 from steadfaas.servers.admin_views import (
-    Json,
     deployment_detail,
     information,
     registration_view,
 )
 from steadfaas.servers.deployment_list import DeploymentList
+from steadfaas.servers.shapes import Json
 
 if TYPE_CHECKING:
     from steadfaas.servers.admin_bodies import RegisterDeployment, UpdateDeployment

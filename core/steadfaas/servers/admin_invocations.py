@@ -12,7 +12,7 @@ from steadfaas import ids
 from steadfaas.errors import BadRequest, Conflict, RequestError
 from steadfaas.machine.status import Status
 from steadfaas.runtime.engine import Engine
-from steadfaas.runtime.operators import KEEP, LATEST
+from steadfaas.runtime.routing import KEEP, LATEST
 from steadfaas.servers.admin import AdminRoute, actor, json_body, json_response
 from steadfaas.servers.invocation_views import brief_view, invocation_view, journal_view
 from steadfaas.store import find

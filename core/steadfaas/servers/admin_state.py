@@ -18,7 +18,8 @@ from steadfaas.errors import BadRequest, RequestError
 from steadfaas.machine.status import Status
 from steadfaas.servers.admin import CONTEXT, AdminRoute, json_body, json_response
 from steadfaas.servers.admin_services import known_service
-from steadfaas.servers.admin_views import SERVICE_TYPES, Json
+from steadfaas.servers.admin_views import SERVICE_TYPES
+from steadfaas.servers.shapes import Json
 from steadfaas.servers.times import timestamp
 from steadfaas.store import keys, status
 from steadfaas.store.port import Reader
@@ -125,7 +126,7 @@ async def _handlers(reader: Reader, service: ServiceRevision) -> list[Json]:
     for groups in status.unfinished_groups(reader, service.name):
         for group in groups:
             of_handler = counts.setdefault(group.handler, {})
-            name = _status_name(group.status)
+            name = Status(group.status).word
             of_handler[name] = of_handler.get(name, 0) + group.number
             oldest[group.handler] = min(oldest.get(group.handler, group.oldest), group.oldest)
         await asyncio.sleep(0)
@@ -158,11 +159,7 @@ def _invocation(reader: Reader, name: str, seq: int | None) -> Json:
     view = {
         "invocation_id": ids.format_invocation(found.id),
         "handler": found.handler,
-        "status": _status_name(found.status),
+        "status": Status(found.status).word,
         "created_at": timestamp(found.created_at),
     }
     return {name: view}
-
-
-def _status_name(number: int) -> str:
-    return Status(number).name.lower().replace("_", "-")

@@ -18,7 +18,8 @@ from steadfaas.deployments.drain import Drain
 from steadfaas.deployments.requests import Registered
 from steadfaas.durations import format_duration
 from steadfaas.machine.retry import RetryPolicy
-from steadfaas.servers.times import timestamp
+from steadfaas.servers.shapes import Json, given
+from steadfaas.servers.times import timestamp, timestamp_if
 from steadfaas.wire.manifest import (
     HandlerKind,
     InputRule,
@@ -28,8 +29,6 @@ from steadfaas.wire.manifest import (
     RetryOptions,
     ServiceType,
 )
-
-Json = dict[str, Any]
 
 SERVICE_TYPES: Final = {
     ServiceType.SERVICE: "Service",
@@ -53,7 +52,7 @@ _PROTOCOL_TYPES: Final = {
 def registration_view(registered: Registered) -> Json:
     """The answer to a registration, also to a dry run."""
     deployment = registered.deployment
-    return _given(
+    return given(
         id=deployment.id,
         services=_services(deployment),
         min_protocol_version=deployment.min_version,
@@ -80,7 +79,7 @@ def deployment_detail(deployment: Deployment, drain: Drain) -> Json:
 def drain_view(drain: Drain) -> Json:
     """What still needs a deployment. Ours."""
     oldest, shown = drain.oldest, [ids.format_invocation(each) for each in drain.blockers]
-    return _given(
+    return given(
         state=drain.state.value,
         active_services=list(drain.active_services),
         unfinished=drain.unfinished,
@@ -91,8 +90,8 @@ def drain_view(drain: Drain) -> Json:
             "target": oldest.target,
             "created_at": timestamp(oldest.created_at),
         },
-        next_wake_up=_time(drain.next_wake_up),
-        earliest_drained_at=_time(drain.earliest_drained_at),
+        next_wake_up=timestamp_if(drain.next_wake_up),
+        earliest_drained_at=timestamp_if(drain.earliest_drained_at),
         blockers=shown,
         blockers_shown=len(shown) if len(shown) < drain.unfinished else None,
     )
@@ -100,22 +99,18 @@ def drain_view(drain: Drain) -> Json:
 
 def information(sentences: Iterable[str], *, code: str | None = None) -> Json:
     """What an answer says besides: a field `info`, or none."""
-    said = [_given(code=code, message=sentence) for sentence in sentences]
+    said = [given(code=code, message=sentence) for sentence in sentences]
     return {"info": said} if said else {}
 
 
 def _change(change: Change) -> Json:
-    return _given(
+    return given(
         at=timestamp(change.at), by=change.by, what=change.what, detail=change.detail or None
     )
 
 
-def _time(ms: int | None) -> str | None:
-    return None if ms is None else timestamp(ms)
-
-
 def _deployment(deployment: Deployment) -> Json:
-    return _given(
+    return given(
         id=deployment.id,
         uri=deployment.uri,
         protocol_type=_PROTOCOL_TYPES[deployment.protocol_mode],
@@ -143,7 +138,7 @@ def _by_name(deployment: Deployment) -> Iterable[ServiceRevision]:
 def service_view(service: ServiceRevision, deployment: Deployment) -> Json:
     """A service as this deployment serves it."""
     options = service.options
-    return _given(
+    return given(
         name=service.name,
         ty=SERVICE_TYPES[service.type],
         handlers=handlers_view(service),
@@ -200,7 +195,7 @@ def handler_view(handler: Handler) -> Json:
     """A handler with what it sets itself; what it leaves to its service is left out."""
     said, resolved = handler.manifest.options, handler.options
     takes, gives = handler.manifest.input, handler.manifest.output
-    return _given(
+    return given(
         name=handler.name,
         ty=_HANDLER_KINDS.get(handler.kind),
         public=handler.public,
@@ -270,7 +265,3 @@ def _policy_overrides(said: RetryOptions, resolved: RetryPolicy) -> Json:
         own["on_max_attempts"] = resolved.on_max_attempts.value
     # Unlike all else this one is there when nothing was said: the stock server shows it so.
     return {**own, "max_attempts": None if said.max_attempts is None else resolved.max_attempts}
-
-
-def _given(**fields: Any) -> Json:
-    return {name: value for name, value in fields.items() if value is not None}

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from steadfaas.deployments.catalog import Handler, ServiceRevision
+from steadfaas.servers.shapes import Json, given
 from steadfaas.wire.manifest import HandlerKind, InputRule, OutputRule, ServiceType
-
-Json = dict[str, Any]
 
 _FAILURE: Final = {
     "type": "object",
@@ -74,7 +73,7 @@ def ingress_openapi(service: ServiceRevision, ingress: str | None) -> Json:
     options = service.manifest.options
     document: Json = {
         "openapi": "3.1.0",
-        "info": _given(
+        "info": given(
             title=service.name,
             description=options.documentation,
             version=str(service.revision),
@@ -86,7 +85,7 @@ def ingress_openapi(service: ServiceRevision, ingress: str | None) -> Json:
     for name in sorted(service.handlers):
         if service.handlers[name].public:
             _add_handler(document, service, service.handlers[name])
-    return _given(**document)
+    return given(**document)
 
 
 def _add_handler(document: Json, service: ServiceRevision, handler: Handler) -> None:
@@ -94,7 +93,7 @@ def _add_handler(document: Json, service: ServiceRevision, handler: Handler) -> 
     path = f"/{service.name}/{{key}}/{handler.name}" if keyed else f"/{service.name}/{handler.name}"
     schemas: Json = document["components"]["schemas"]
     call, send = _call(handler, schemas), _send(handler)
-    shared = _given(parameters=_parameters(handler, keyed), requestBody=_body(handler, schemas))
+    shared = given(parameters=_parameters(handler, keyed), requestBody=_body(handler, schemas))
     for operation, suffix in ((call, ""), (send, "/send")):
         more = operation.pop("parameters", [])
         together = {**shared, "parameters": [*shared["parameters"], *more]}
@@ -107,7 +106,7 @@ def _add_handler(document: Json, service: ServiceRevision, handler: Handler) -> 
 
 
 def _call(handler: Handler, schemas: Json) -> Json:
-    return _given(
+    return given(
         operationId=f"call_{handler.name}",
         summary=f"Call {handler.name} and wait for its result",
         description=handler.manifest.options.documentation,
@@ -121,7 +120,7 @@ def _send(handler: Handler) -> Json:
         "headers": _ID_HEADER,
         "content": _content("application/json", _ref("Accepted")),
     }
-    return _given(
+    return given(
         operationId=f"send_{handler.name}",
         summary=f"Send to {handler.name} without waiting",
         description=handler.manifest.options.documentation,
@@ -220,7 +219,3 @@ def _moved(schema: Any, place: str) -> Any:
         else:
             moved[key] = value if key in _DATA else _moved(value, place)
     return moved
-
-
-def _given(**fields: Any) -> Json:
-    return {name: value for name, value in fields.items() if value is not None}

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Final
 
 from steadfaas import ids
 from steadfaas.deployments.catalog import Catalog
-from steadfaas.errors import NotFound
 from steadfaas.machine.failure import FailureRecord
 from steadfaas.machine.invocation import target_text
 from steadfaas.machine.status import Status
 from steadfaas.query import journal_json
-from steadfaas.servers.mismatch import mismatch_view
-from steadfaas.servers.times import timestamp
+from steadfaas.servers.mismatch import MISMATCH, mismatch_view
+from steadfaas.servers.shapes import Json, given
+from steadfaas.servers.times import timestamp, timestamp_if
 from steadfaas.store import invocations
 from steadfaas.store.find import Found
 from steadfaas.store.port import Reader
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import decode
 
-Json = dict[str, Any]
 _EVENTS_SHOWN: Final = 50
 
 
@@ -42,7 +41,7 @@ def invocation_view(reader: Reader, catalog: Catalog, id: bytes) -> Json:
         "events": [_event(event) for event in _latest_events(reader, found.seq)] or None,
         **_times(found),
     }
-    if failure is not None:
+    if failure is not None and failure.code == MISMATCH:
         journal = invocations.timed_journal(reader, found)
         copied_at = None if found.restarted_from is None else found.created_at
         optional["mismatch"] = mismatch_view(
@@ -51,11 +50,11 @@ def invocation_view(reader: Reader, catalog: Catalog, id: bytes) -> Json:
     return {
         "id": ids.format_invocation(id),
         "target": target_text(found.service, found.key, found.handler),
-        "status": status_name(found.status),
+        "status": Status(found.status).word,
         "created_at": timestamp(found.created_at),
         "modified_at": timestamp(found.modified_at),
         "attempts": _attempts(found, attempts),
-        **_given(optional),
+        **given(**optional),
     }
 
 
@@ -71,16 +70,14 @@ def brief_view(found: Found) -> Json:
     return {
         "id": ids.format_invocation(found.id),
         "target": target_text(found.service, found.key, found.handler),
-        "status": status_name(found.status),
+        "status": Status(found.status).word,
         "created_at": timestamp(found.created_at),
         "modified_at": timestamp(found.modified_at),
         "retry_count": found.retry_count,
-        **_given(
-            {
-                "deployment_id": found.deployment,
-                "next_retry_at": _time(found.due_at) if retrying else None,
-                "last_failure": failure if found.status != Status.COMPLETED else None,
-            }
+        **given(
+            deployment_id=found.deployment,
+            next_retry_at=timestamp_if(found.due_at) if retrying else None,
+            last_failure=failure if found.status != Status.COMPLETED else None,
         ),
     }
 
@@ -92,11 +89,9 @@ def journal_view(reader: Reader, id: bytes) -> Json:
         {
             "index": entry.number,
             "type": journal_json.entry_type(entry.type),
-            **_given(
-                {
-                    "name": journal_json.facts(entry.type, entry.payload).name or None,
-                    "appended_at": _time(entry.at),
-                }
+            **given(
+                name=journal_json.facts(entry.type, entry.payload).name or None,
+                appended_at=timestamp_if(entry.at),
             ),
             "entry_json": journal_json.entry_json(entry.type, entry.payload),
         }
@@ -105,15 +100,10 @@ def journal_view(reader: Reader, id: bytes) -> Json:
     return {"entries": entries}
 
 
-def status_name(status: int) -> str:
-    """A status as the API spells it: `backing-off`."""
-    return Status(status).name.lower().replace("_", "-")
-
-
 def _find(reader: Reader, id: bytes) -> invocations.Description:
     found = invocations.describe(reader, id)
     if found is None:
-        raise NotFound(f"The requested invocation '{ids.format_invocation(id)}' does not exist")
+        raise invocations.unknown(id)
     return found
 
 
@@ -124,13 +114,13 @@ def _latest_events(reader: Reader, seq: int) -> list[invocations.Event]:
 def _times(found: invocations.Description) -> Json:
     match found.status:
         case Status.BACKING_OFF:
-            return {"next_retry_at": _time(found.due_at)}
+            return {"next_retry_at": timestamp_if(found.due_at)}
         case Status.SCHEDULED:
-            return {"scheduled_at": _time(found.due_at)}
+            return {"scheduled_at": timestamp_if(found.due_at)}
         case Status.SUSPENDED:
-            return {"wakes_up_at": _time(found.due_at)}
+            return {"wakes_up_at": timestamp_if(found.due_at)}
         case Status.COMPLETED:
-            return {"completed_at": _time(found.completed_at)}
+            return {"completed_at": timestamp_if(found.completed_at)}
         case _:
             return {}
 
@@ -165,20 +155,18 @@ def _failure(found: invocations.Description) -> FailureRecord | None:
 
 
 def _failure_view(failure: FailureRecord) -> Json:
-    return _given(
-        {
-            "restate_code": failure.code,
-            "code": failure.http_code,
-            "message": failure.message,
-            "at": timestamp(failure.at),
-            "attempt": failure.attempt,
-            "deployment_id": failure.deployment,
-            "command_index": failure.command_index,
-            "command_name": failure.command_name,
-            "command_type": failure.command_type,
-            "recorded_command": failure.recorded,
-            "issued_command": failure.issued,
-        }
+    return given(
+        restate_code=failure.code,
+        code=failure.http_code,
+        message=failure.message,
+        at=timestamp(failure.at),
+        attempt=failure.attempt,
+        deployment_id=failure.deployment,
+        command_index=failure.command_index,
+        command_name=failure.command_name,
+        command_type=failure.command_type,
+        recorded_command=failure.recorded,
+        issued_command=failure.issued,
     )
 
 
@@ -206,11 +194,3 @@ def _result(output: bytes | None) -> Json | None:
 
 def _id(raw: bytes | None) -> str | None:
     return None if raw is None else ids.format_invocation(raw)
-
-
-def _time(ms: int | None) -> str | None:
-    return None if ms is None else timestamp(ms)
-
-
-def _given(fields: Json) -> Json:
-    return {name: value for name, value in fields.items() if value is not None}

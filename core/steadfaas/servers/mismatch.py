@@ -6,21 +6,21 @@ the same up to the mismatch: the SDK compares command by command, and stops at t
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from steadfaas.deployments.catalog import Catalog
 from steadfaas.machine.commands import COMMANDS
 from steadfaas.machine.failure import FailureRecord
 from steadfaas.machine.invocation import describe_entry
+from steadfaas.servers.shapes import Json
 from steadfaas.store.invocations import Attempt, TimedEntry
 from steadfaas.wire.messages import MessageType
 
+MISMATCH: Final = "RT0016"
 _INPUT: Final = int(MessageType.INPUT)
 # So many commands are shown before the mismatch, and behind it.
 _BEFORE: Final = 20
 _BEHIND: Final = 5
-
-Json = dict[str, Any]
 
 
 def mismatch_view(
@@ -37,7 +37,7 @@ def mismatch_view(
     """
     index = failure.command_index
     commands = [entry for entry in journal if entry.type == _INPUT or entry.type in COMMANDS]
-    if failure.code != "RT0016" or index is None or not commands:
+    if failure.code != MISMATCH or index is None or not commands:
         return None
     first = max(index - _BEFORE, 0)
     rows = [

@@ -14,8 +14,8 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from steadfaas.servers.admin_answers import Error
 from steadfaas.servers.admin_operations import OPERATIONS, Operation, operation
+from steadfaas.servers.shapes import Json
 
-Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 
 _ABOUT: Final = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from steadfaas import ids
+from steadfaas.errors import NotFound
 from steadfaas.machine.failure import FailureRecord
 from steadfaas.machine.invocation import Entry, Invocation
 from steadfaas.machine.status import Kind, Status
@@ -211,6 +213,11 @@ def load(reader: Reader, seq: int) -> Invocation | None:
         inv.output = row[23]
     inv.asleep, inv.pausing = bool(row[24]), bool(row[25])
     return inv
+
+
+def unknown(id: bytes) -> NotFound:
+    """The refusal where `outline`, `target` or `describe` found nothing and somebody must know."""
+    return NotFound(f"The requested invocation '{ids.format_invocation(id)}' does not exist")
 
 
 def outline(reader: Reader, id: bytes) -> Outline | None:

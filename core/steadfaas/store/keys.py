@@ -8,6 +8,7 @@ from steadfaas.store import sql
 from steadfaas.store.port import Reader, Tx
 
 _Q: Final = sql.load("keys")
+EVERYTHING: Final = 2**62  # bytes: more than a key can have
 
 
 def join_line(tx: Tx, service: str, key: str, place: int, seq: int) -> bool:

@@ -18,7 +18,6 @@ from steadfaas.store.state_version import state_version
 
 _log = logging.getLogger(__name__)
 _Q: Final = sql.load("keys")
-_EVERYTHING: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def make_change(tx: Tx, service: str, key: str, number: int) -> None:
 def replace(tx: Tx, service: str, key: str, change: StateChange) -> bool:
     """Make the change now. False: the state is not the one that it was made for."""
     if change.version is not None:
-        present, _ = keys.all_state(tx, service, key, _EVERYTHING)
+        present, _ = keys.all_state(tx, service, key, keys.EVERYTHING)
         if state_version(present) != change.version:
             _log.warning("a change of the state of %s/%s came too late", service, key)
             return False

@@ -11,7 +11,7 @@ from steadfaas.durations import format_duration
 from steadfaas.errors import RequestError
 from steadfaas.machine.failure import FailureRecord
 from steadfaas.machine.status import Status
-from steadfaas.runtime.operators import KEEP
+from steadfaas.runtime.routing import KEEP
 from steadfaas.store import invocations
 from steadfaas.testing import stories
 from steadfaas.testing.failures import InvocationFailed, Refused
@@ -177,7 +177,7 @@ class Invocation:
         found = self._host.running.outline(self.id)
         if found is None:
             return "unknown"
-        return Status(found.status).name.lower().replace("_", "-")
+        return Status(found.status).word
 
     @property
     def attempts(self) -> Attempts:

@@ -386,7 +386,7 @@ class Steadfaas:
         service, slash, key = target.partition("/")
         if not slash:
             raise ValueError(f"'{target}' names no state; write `Object/key`")
-        entries, _ = keys.all_state(self._host.running.store.reader, service, key, _EVERYTHING)
+        entries, _ = keys.all_state(self._host.running.store.reader, service, key, keys.EVERYTHING)
         return {name.decode("utf-8", "replace"): stories.plain(value) for name, value in entries}
 
     def unfinished(self) -> list[str]:
@@ -432,9 +432,6 @@ class Steadfaas:
                 self.check_replays()
         finally:
             await self.aclose()
-
-
-_EVERYTHING: Final = 2**62
 
 
 def _path(target: str) -> str:

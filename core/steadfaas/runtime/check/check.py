@@ -7,20 +7,17 @@ from copy import copy
 from dataclasses import replace
 from typing import Final, Protocol
 
-from steadfaas import ids
-from steadfaas.deployments.catalog import Catalog, Deployment, ServiceRevision
-from steadfaas.errors import BadRequest, NotFound
+from steadfaas.deployments.catalog import Catalog, Deployment
 from steadfaas.machine.invocation import Invocation
-from steadfaas.machine.status import Kind, Status, kind_of
+from steadfaas.machine.status import Status
 from steadfaas.runtime.check.answers import Answer, Listener
 from steadfaas.runtime.check.examine import Examination, examine
 from steadfaas.runtime.check.findings import Findings
 from steadfaas.runtime.check.recording import Recording, barred
 from steadfaas.runtime.exchanges import CHECK_HEADER, Exchanges
-from steadfaas.runtime.operators import KEEP, LATEST
+from steadfaas.runtime.routing import chosen, misfit, version_for
 from steadfaas.store import invocations
 from steadfaas.store.port import Reader
-from steadfaas.wire.version import negotiate
 
 # A check runs no step, so it is over soon, or it hangs (seconds).
 SECONDS: Final = 30.0
@@ -54,7 +51,7 @@ async def check(engine: Engine, id: bytes, choice: str, *, seconds: float = SECO
     Raises NotFound for an unknown invocation, BadRequest for an unknown deployment.
     """
     inv = _load(engine.store.reader, id)
-    deployment = _deployment(engine.catalog, inv, choice)
+    deployment = chosen(engine.catalog, inv, choice)
     recording = Recording.of(inv.journal, completed=inv.status is Status.COMPLETED)
     findings = _unasked(inv, deployment, recording)
     if findings is None:
@@ -73,59 +70,20 @@ def _load(reader: Reader, id: bytes) -> Invocation:
     found = invocations.outline(reader, id)
     inv = None if found is None else invocations.load(reader, found.seq)
     if inv is None:
-        raise NotFound(f"The requested invocation '{ids.format_invocation(id)}' does not exist")
+        raise invocations.unknown(id)
     return inv
-
-
-def _deployment(catalog: Catalog, inv: Invocation, choice: str) -> Deployment:
-    if choice == KEEP and inv.deployment is not None:
-        choice = inv.deployment
-    elif choice in (KEEP, LATEST):
-        newest = catalog.latest(inv.service)
-        if newest is None:
-            raise BadRequest(f"no deployment serves '{inv.service}'")
-        choice = newest.deployment_id
-    found = catalog.deployment(choice)
-    if found is None:
-        raise BadRequest(f"the deployment '{choice}' does not exist")
-    return found
 
 
 def _unasked(inv: Invocation, deployment: Deployment, recording: Recording) -> Findings | None:
     """What can be said without asking the deployment; None: it must be asked."""
-    handler = f"{inv.service}/{inv.handler}"
-    kind = _kind(deployment.services.get(inv.service), inv.handler)
-    if kind is None:
-        return Findings("diverges", f"the deployment does not serve '{handler}'")
-    if kind is not inv.kind:
-        return Findings("diverges", f"the deployment serves '{handler}' as another kind of handler")
-    if _version(inv, deployment) is None:
-        wanted = "one that this engine speaks" if inv.version is None else str(inv.version)
-        return Findings(
-            "diverges",
-            f"the protocol version must be {wanted}, and the deployment speaks"
-            f" {deployment.min_version} to {deployment.max_version}",
-        )
+    why = misfit(inv, deployment)
+    if why is not None:
+        return Findings("diverges", f"the deployment {why}")
     if not recording.end:
         return Findings("cannot-tell", "the journal is not kept any more")
     if recording.end == 1 and recording.output is None:
         return Findings("compatible", "nothing but its input is recorded, which is no different")
     return None
-
-
-def _kind(revision: ServiceRevision | None, name: str) -> Kind | None:
-    handler = None if revision is None else revision.handlers.get(name)
-    if revision is None or handler is None:
-        return None
-    return kind_of(revision.type, handler.kind)
-
-
-def _version(inv: Invocation, deployment: Deployment) -> int | None:
-    """The protocol version to speak; None if the deployment does not speak it."""
-    if inv.version is None:
-        return negotiate(deployment.min_version, deployment.max_version)
-    fits = deployment.min_version <= inv.version <= deployment.max_version
-    return inv.version if fits else None
 
 
 class _Replays:
@@ -146,7 +104,7 @@ class _Replays:
         self._exchanges = exchanges
         self._deployment = deployment
         self._inv = copy(inv)
-        self._inv.version = _version(inv, deployment)
+        self._inv.version = version_for(inv, deployment)
         self.recording = recording
         self.count = 0
 
