@@ -151,7 +151,9 @@ def _collected(frame: DataFrame, max_rows: int) -> pa.Table:
         batches.append(batch.to_pyarrow())
         rows += batches[-1].num_rows
         if rows > max_rows:
-            raise QueryFailed(f"the result has more than {max_rows} rows; add a LIMIT")
+            raise QueryFailed(
+                f"the result has more than {max_rows} rows (setting query_max_rows); add a LIMIT"
+            )
     return pa.Table.from_batches(batches, batches[0].schema if batches else frame.schema())
 
 

@@ -71,7 +71,7 @@ def _server() -> Iterator[Operation]:
     yield _Op(
         *("/query", "POST", "query", "query", "Ask in SQL"),
         {200: i.QueryRows},
-        errors=(400, 413, 415, 422, 503),
+        errors=(400, 413, 415, 422, 429, 500, 501, 503),
         body=b.QueryBody,
         other_type="application/vnd.apache.arrow.stream",
     )
