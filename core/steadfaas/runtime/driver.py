@@ -102,7 +102,12 @@ class Driver:
 
     async def _run(self, inv: Invocation, attempt: int, deployment: Deployment) -> None:
         try:
-            failure = await self._exchange(inv, attempt, deployment)
+            failure = await self._exchanges.send(
+                inv,
+                deployment,
+                self._ledger.options(inv),
+                lambda frames: self._hand_in(inv, attempt, frames, None, final=False),
+            )
             self._hand_in(inv, attempt, [], failure, final=True)
         except asyncio.CancelledError:
             pass  # whoever cancelled has stored why
@@ -110,16 +115,6 @@ class Driver:
             _log.exception("an exchange failed unexpectedly")
             failure = AttemptFailure("RT0006", f"internal error: {error!r}")
             self._hand_in(inv, attempt, [], failure, final=True)
-
-    async def _exchange(
-        self, inv: Invocation, attempt: int, deployment: Deployment
-    ) -> AttemptFailure | None:
-        return await self._exchanges.send(
-            inv,
-            deployment,
-            self._ledger.options(inv),
-            lambda frames: self._hand_in(inv, attempt, frames, None, final=False),
-        )
 
     def _hand_in(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final, Protocol
 from urllib.parse import quote
 
@@ -58,7 +58,7 @@ class Exchanges:
         self._max_frame = max_frame
         self._urls: dict[tuple[str, str, str], URL] = {}
 
-    async def send(
+    def send(
         self,
         inv: Invocation,
         deployment: Deployment,
@@ -66,19 +66,18 @@ class Exchanges:
         sink: Sink,
         *,
         more: Mapping[str, str] | None = None,
-    ) -> AttemptFailure | None:
+    ) -> Awaitable[AttemptFailure | None]:
         """Send the journal of an invocation, as it is now, and hand the answer to `sink`.
 
-        `inv.version` must be set. `more` are headers beside those of the protocol.
+        `inv.version` must be set. `more` are headers beside those of the protocol. What is awaited
+        is the transport's own coroutine: each one around it would cost every exchange a little.
         """
         headers = self._headers(inv, deployment)
         if more is not None:
             headers.update(more)
         limits = Limits(abort=options.abort_timeout / 1000, max_frame=self._max_frame)
         body = self._body(inv, lazy=options.lazy_state)
-        return await self._transport.exchange(
-            self._url(deployment, inv), headers, body, limits, sink
-        )
+        return self._transport.exchange(self._url(deployment, inv), headers, body, limits, sink)
 
     def _headers(self, inv: Invocation, deployment: Deployment) -> dict[str, str]:
         wire_type = content_type(inv.version or 0)
