@@ -16,6 +16,8 @@ from steadfaas.query.frames import AGAIN, END, FRAME, Head, Question
 
 _BUFFER: Final = 1024 * 1024
 _REMEMBERED: Final = 4096
+# How long a process that says no more may take to end (seconds).
+_ENDING: Final = 1.0
 
 
 class ProcessEnded(SteadfaasError):
@@ -96,8 +98,9 @@ class QueryProcess:
     def kill(self) -> None:
         """End it at once."""
         self.free = False
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
 
     async def gone(self) -> None:
         """Wait until it has ended and is reaped. What it still said is thrown away."""
@@ -116,10 +119,18 @@ class QueryProcess:
                 letter, size = FRAME.unpack(await self._process.stdout.readexactly(FRAME.size))
                 return letter, await self._process.stdout.readexactly(size)
         except (asyncio.IncompleteReadError, ConnectionError):
-            self.kill()
-            await self.gone()
+            await self._ended()
             code = self._process.returncode
             raise ProcessEnded(0 if code is None else code, self._said()) from None
+
+    async def _ended(self) -> None:
+        """Let it end by itself: asyncio does not learn how a process ended that a kill finds dead
+        but not yet reaped."""
+        self.free = False
+        gone = asyncio.ensure_future(self.gone())
+        await asyncio.wait([gone], timeout=_ENDING)
+        self.kill()
+        await gone
 
     def _said(self) -> str:
         return self._words.decode("utf-8", "replace").strip()
