@@ -165,6 +165,13 @@ class Settings(BaseSettings):
         )
     )
 
+    dev: bool = _setting(
+        False,
+        "For development: takes deployments whose code may change, such as Lambda's `$LATEST`. "
+        "Without it, the next start removes them.",
+        "true or false",
+    )
+
     # --- calls to deployments
     connect_timeout: _Wait = _setting(
         10 * _SECOND, "How long connecting to a deployment may take.", _WAIT

@@ -32,7 +32,7 @@ from steadfaas.deployments.headers import Headers
 from steadfaas.deployments.records import load_catalog, to_rows
 from steadfaas.deployments.register import Registration, Registry
 from steadfaas.machine.status import Status
-from steadfaas.spi import EndpointReference
+from steadfaas.spi import Access, EndpointReference
 from steadfaas.store import deployments as table
 from steadfaas.store.sqlite import Store
 from steadfaas.wire.manifest import HandlerManifest, Manifest, ProtocolMode, ServiceManifest
@@ -129,9 +129,9 @@ async def _ask_while_it_changes(
 
 
 async def _register(store: Store, catalog: Catalog, rounds: int) -> None:
-    async def discover(_: EndpointReference, __: Headers) -> Discovered:
+    async def discover(_: EndpointReference, __: Headers, ___: Access) -> Discovered:
         manifest = Manifest(ProtocolMode.REQUEST_RESPONSE, 5, 7, (_service("S1"),))
-        return Discovered(manifest, None, "HTTP/1.1")
+        return Discovered(manifest, None)
 
     async with aiohttp.ClientSession():
         registry = Registry(

@@ -21,7 +21,7 @@ from steadfaas.deployments.records import to_rows
 from steadfaas.deployments.register import Headers, Registry, ServiceChanges
 from steadfaas.errors import Conflict
 from steadfaas.machine.status import Status
-from steadfaas.spi import EndpointReference
+from steadfaas.spi import Access, EndpointReference
 from steadfaas.store import deployments as table
 from steadfaas.store import sql
 from steadfaas.store.sqlite import Store
@@ -488,7 +488,9 @@ def test_nothing_slips_in_between_the_look_and_the_removal(tmp_path: Path) -> No
     run(test())
 
 
-async def _nobody_asks(reference: EndpointReference, headers: Headers) -> Discovered:
+async def _nobody_asks(
+    reference: EndpointReference, headers: Headers, access: Access
+) -> Discovered:
     raise AssertionError(f"nobody asks {reference.uri} with {headers}")
 
 

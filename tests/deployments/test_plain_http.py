@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steadfaas.errors import BadRequest
-from steadfaas.spi import Adapter, EndpointReference, Evidence
+from steadfaas.spi import EndpointReference, Evidence
 from steadfaas_adapters.plain_http import ADAPTER
 
 
@@ -24,9 +24,8 @@ from steadfaas_adapters.plain_http import ADAPTER
     ],
 )
 def test_an_address_is_taken_and_normalised(target: str, uri: str) -> None:
-    adapter: Adapter = ADAPTER
-    assert adapter.parse(target) == EndpointReference("plain-http", uri, Evidence.ASSERTED)
-    assert adapter.parse(uri).uri == uri
+    assert ADAPTER.parse(target) == EndpointReference("plain-http", uri, Evidence.ASSERTED)
+    assert ADAPTER.parse(uri).uri == uri
 
 
 @pytest.mark.parametrize(

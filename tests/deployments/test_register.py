@@ -12,7 +12,7 @@ from steadfaas.deployments.catalog import Catalog
 from steadfaas.deployments.register import Outcome, Registration
 from steadfaas.errors import BadRequest, Conflict, DiscoveryError, NotFound, StoreError
 from steadfaas.machine.status import Status
-from steadfaas.spi import Adapter, EndpointReference, Evidence
+from steadfaas.spi import ANYBODY, Access, Adapter, EndpointReference, Evidence
 from tests.deployments.world import World, announce, run, service, serving, world
 
 
@@ -223,7 +223,12 @@ class Latest:
 
     name = "plain-http"
 
-    def parse(self, target: str) -> EndpointReference:
+    def claims(self, target: str) -> bool:
+        return True
+
+    async def resolve(
+        self, target: str, access: Access = ANYBODY, *, dev: bool = False
+    ) -> EndpointReference:
         return EndpointReference(self.name, target, Evidence.MUTABLE)
 
 

@@ -24,7 +24,7 @@ from steadfaas.deployments.drain import Drain, drain_all, drain_of
 from steadfaas.deployments.records import load_catalog
 from steadfaas.deployments.register import Headers, Registration, Registry
 from steadfaas.errors import StoreError
-from steadfaas.spi import EndpointReference
+from steadfaas.spi import Access, EndpointReference
 from steadfaas.store.port import Tx
 from steadfaas.wire.manifest import ServiceManifest, service_from_json
 
@@ -242,7 +242,7 @@ async def world(
     minted = iter(range(1, 1000))
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
 
-        async def ask(reference: EndpointReference, headers: Headers) -> Discovered:
+        async def ask(reference: EndpointReference, headers: Headers, _: Access) -> Discovered:
             return await discover(session, reference, headers, patience=HASTY)
 
         registry = Registry(

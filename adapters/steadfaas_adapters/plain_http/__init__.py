@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from steadfaas.errors import BadRequest
-from steadfaas.spi import EndpointReference, Evidence
+from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence
 
 MAX_LENGTH: Final = 2048
 
@@ -23,6 +23,18 @@ class PlainHttp:
     """Endpoints behind `http://` and `https://` addresses."""
 
     name = "plain-http"
+
+    def claims(self, target: str) -> bool:
+        """Any address with one of its schemes. Adapters of platforms come first."""
+        return target.lower().startswith(("http://", "https://"))
+
+    async def resolve(
+        self, target: str, access: Access = ANYBODY, *, dev: bool = False
+    ) -> EndpointReference:
+        """What `parse` gives: nobody can be asked. Raises BadRequest."""
+        if access != ANYBODY:
+            raise BadRequest("a role is for Lambda functions; send credentials in a header")
+        return self.parse(target)
 
     def parse(self, target: str) -> EndpointReference:
         """The reference for an absolute URI. Scheme and host are lower-cased, an empty path becomes

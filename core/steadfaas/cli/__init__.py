@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 
 import steadfaas
-from steadfaas.cli import admin, check, deployments, invocations, services, sql, state, up, whoami
+from steadfaas.cli import (
+    adapters,
+    admin,
+    check,
+    deployments,
+    invocations,
+    services,
+    sql,
+    state,
+    up,
+    whoami,
+)
 from steadfaas.cli.commands import Command
 
 app = typer.Typer(
@@ -25,6 +36,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.add_typer(deployments.app, name="deployments")
+app.add_typer(adapters.app, name="adapters")
 app.add_typer(services.app, name="services")
 app.add_typer(invocations.app, name="invocations")
 app.command("check", cls=Command)(check.check)

@@ -209,6 +209,11 @@ def _unreachable(base: str, error: Exception) -> CommandError:
     )
 
 
+def is_ours() -> bool:
+    """Whether a steadfaas engine answers there."""
+    return "steadfaas" in _version_of_server()
+
+
 def _missing(base: str, method: str, path: str, status: int) -> MissingRoute:
     version = _version_of_server()
     if "steadfaas" in version:

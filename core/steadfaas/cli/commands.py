@@ -12,6 +12,10 @@ from steadfaas.cli.exits import CommandError, fail
 
 Json = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. CI=true does the same.")]
+AssumeRole = Annotated[
+    str | None,
+    typer.Option(metavar="ARN", help="AWS: the role to take on for everything about it."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, change nothing.")]
 
 _F = TypeVar("_F", bound=Callable[..., None])

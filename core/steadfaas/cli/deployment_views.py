@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import typer
 
 from steadfaas.cli import admin, drain, render
 
 Json = dict[str, Any]
+
+_MUTABLE: Final = "mutable"
 
 
 def print_list(deployments: list[Json]) -> None:
@@ -34,7 +36,7 @@ def print_list(deployments: list[Json]) -> None:
             *("NEXT WAKE-UP", "DRAINED NOT BEFORE", "SERVICES (REVISION)"),
         ),
         rows,
-        empty="No deployments. Add one with 'steadfaas deployments register URL'.",
+        empty="No deployments. Add one with 'steadfaas deployments register TARGET'.",
     )
 
 
@@ -53,6 +55,9 @@ def print_detail(deployment: Json) -> None:
             # Values of headers may be secrets.
             ("headers", ", ".join(deployment.get("additional_headers") or {})),
             ("metadata", metadata(deployment.get("metadata"))),
+            ("role", deployment.get("assume_role_arn") or ""),
+            ("immutable by", _evidence(deployment)),
+            *((f"· {name}", str(value)) for name, value in _platform_facts(deployment)),
             *(drain.facts(deployment["drain"]) if "drain" in deployment else ()),
         ]
     )
@@ -70,8 +75,18 @@ def print_details(deployment: Json) -> None:
 
 
 def endpoint(deployment: Json) -> str:
-    """Its address."""
-    return str(deployment.get("uri") or deployment.get("arn") or "")
+    """Its address; one whose code may change is marked."""
+    address = str(deployment.get("uri") or deployment.get("arn") or "")
+    return f"{address} (mutable)" if deployment.get("evidence") == _MUTABLE else address
+
+
+def _evidence(deployment: Json) -> str:
+    evidence = str(deployment.get("evidence") or "")
+    return f"{evidence}: its code may change at any time" if evidence == _MUTABLE else evidence
+
+
+def _platform_facts(deployment: Json) -> list[tuple[str, object]]:
+    return sorted((deployment.get("facts") or {}).items())
 
 
 def metadata(notes: Json | None) -> str:

@@ -6,12 +6,16 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from steadfaas.cli import admin, consent, deployment_views, render
-from steadfaas.cli.commands import DryRun, Group, Json, Yes, pairs
+from steadfaas.cli import admin, consent, deployment_views, platforms, render
+from steadfaas.cli.commands import AssumeRole, DryRun, Group, Json, Yes, pairs
+from steadfaas.cli.deployment_versions import retire, verify
 from steadfaas.cli.deployment_wait import wait
+from steadfaas.cli.exits import CommandError
 
 app = Group("Versions of your code that the engine knows.")
 app.verb("wait")(wait)
+app.verb("verify")(verify)
+app.verb("retire")(retire)
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="A deployment id, dp_….")]
 _Header = Annotated[
@@ -25,7 +29,13 @@ _NO_DRAIN_STATES = "This server removes deployments by --force only, and tells n
 
 @app.verb()
 def register(
-    url: Annotated[str, typer.Argument(help="Where the handlers are served: http://host:port/…")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="What serves the handlers: http://host:port/…, arn:…, lambda:NAME[@ALIAS].",
+        ),
+    ],
     force: Annotated[
         bool, typer.Option("--force", help="Discover again and overwrite the same endpoint.")
     ] = False,
@@ -34,6 +44,22 @@ def register(
         typer.Option("--breaking", help="Accept removed handlers and changed service types."),
     ] = False,
     dry_run: DryRun = False,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish", help="Publish the function's code as it is now, first."
+        ),
+    ] = False,
+    description: Annotated[
+        str, typer.Option(metavar="TEXT", help="With --publish: what the version is, a commit say.")
+    ] = "",
+    assume_role_arn: AssumeRole = None,
+    dev: Annotated[
+        bool,
+        typer.Option(
+            "--dev", help="Take a target whose code may change ('up --dev')."
+        ),
+    ] = False,
     header: _Header = None,
     metadata: Annotated[
         list[str] | None,
@@ -45,19 +71,30 @@ def register(
 
     Example: steadfaas deployments register http://127.0.0.1:9080
     """
+    if publish:
+        if dry_run:
+            raise typer.BadParameter("--publish makes a version; it cannot be tried with --dry-run")
+        access = platforms.access(assume_role_arn)
+        registered = platforms.publish(target, access, description).uri
+    elif description:
+        raise typer.BadParameter("--description is about what --publish makes")
+    else:
+        registered = target
     body: dict[str, object] = {
-        **_address(url),
+        **({} if assume_role_arn is None else {"assume_role_arn": assume_role_arn}),
+        **({"dev": True} if dev else {}),
         "additional_headers": pairs(header, "--header") or None,
         "metadata": pairs(metadata, "--metadata"),
         "breaking": breaking,
         "force": force,
         "dry_run": dry_run,
     }
-    answer = admin.ask("POST", "/deployments", body)
+    answer = _register(registered, body)
     if as_json:
         render.print_json(answer.body)
         return
-    typer.echo(_outcome(url, answer.body["id"], dry_run, answer.status == 200 and not force))
+    unchanged = answer.status == 200 and not force
+    typer.echo(_outcome(_found(target, answer.body), answer.body["id"], dry_run, unchanged))
     deployment_views.print_details(answer.body)
 
 
@@ -91,7 +128,11 @@ def describe(identifier: _Id, as_json: Json = False) -> None:
 @app.verb()
 def update(
     identifier: _Id,
-    url: Annotated[str | None, typer.Option(help="The address that serves it from now on.")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL|ARN", help="The address that serves it from now on."),
+    ] = None,
+    assume_role_arn: AssumeRole = None,
     header: _Header = None,
     clear_headers: Annotated[
         bool, typer.Option("--clear-headers", help="Send no additional headers any more.")
@@ -117,6 +158,8 @@ def update(
         body |= _address(url)
     if header or clear_headers:
         body["additional_headers"] = pairs(header, "--header")
+    if assume_role_arn is not None:
+        body["assume_role_arn"] = assume_role_arn
     if len(body) == 1 and not overwrite:
         raise typer.BadParameter("nothing to change: give --url, --header or --overwrite")
     change = _Change("PATCH", admin.path("deployments", identifier), body, "change", "Changed")
@@ -163,16 +206,37 @@ def remove(
         typer.echo(f"Removed {identifier}")
 
 
-def _address(url: str) -> dict[str, object]:
-    if url.startswith("arn:"):
-        return {"arn": url}
-    return {"uri": url, "use_http_11": True}
+def _register(target: str, body: dict[str, object]) -> admin.Answer:
+    address = _address(target)
+    try:
+        return admin.ask("POST", "/deployments", {**address, **body})
+    except CommandError as error:
+        if "target" not in address or error.status != 422 or admin.is_ours():
+            raise
+    # A stock server knows addresses only, so the target is looked up from here.
+    access = platforms.access(str(body["assume_role_arn"]) if "assume_role_arn" in body else None)
+    found = platforms.resolve(target, access, dev="dev" in body)
+    return admin.ask("POST", "/deployments", {**_address(found.uri), **body})
 
 
-def _outcome(url: str, identifier: str, dry_run: bool, unchanged: bool) -> str:
+def _address(target: str) -> dict[str, object]:
+    if target.startswith("arn:"):
+        return {"arn": target}
+    if target.startswith(("http://", "https://")):
+        return {"uri": target, "use_http_11": True}
+    return {"target": target}
+
+
+def _found(target: str, registered: dict[str, Any]) -> str:
+    """The target, and what it led to where that is something else."""
+    uri = registered.get("arn")
+    return f"{target} ({uri})" if uri and uri != target else target
+
+
+def _outcome(what: str, identifier: str, dry_run: bool, unchanged: bool) -> str:
     if unchanged:
-        return f"Already registered: {url} is {identifier}"
-    return f"Would register {url}" if dry_run else f"Registered {url} as {identifier}"
+        return f"Already registered: {what} is {identifier}"
+    return f"Would register {what}" if dry_run else f"Registered {what} as {identifier}"
 
 
 class _Change(NamedTuple):

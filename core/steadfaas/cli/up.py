@@ -32,6 +32,12 @@ def up(
         str | None,
         typer.Option(metavar="DIR", help="Folder of the database.  [default: ./steadfaas-data]"),
     ] = None,
+    dev: Annotated[
+        bool,
+        typer.Option(
+            "--dev", help="For development: take deployments whose code may change ($LATEST)."
+        ),
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -46,7 +52,8 @@ def up(
 
     Example: steadfaas up --ingress 127.0.0.1:8080 --data-dir ./steadfaas-data
     """
-    settings = _settings({"ingress": ingress, "admin": admin, "data_dir": data_dir}, config)
+    flags: dict[str, object] = {"ingress": ingress, "admin": admin, "data_dir": data_dir}
+    settings = _settings({**flags, "dev": dev or None}, config)
     typer.echo(start_line(settings))
     try:
         code = _run(settings)
@@ -62,7 +69,7 @@ def start_line(settings: Settings) -> str:
     return (
         f"steadfaas {steadfaas.__version__} · ingress {settings.ingress.url}"
         f" · admin {settings.admin.url} · data {settings.data_dir}"
-        f" ({settings.durability} durability)"
+        f" ({settings.durability} durability){' · for development' if settings.dev else ''}"
     )
 
 

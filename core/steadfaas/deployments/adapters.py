@@ -1,4 +1,4 @@
-"""Finds adapters by entry point, and loads one when it is first used.
+"""Finds adapters by entry point, loads one when it is first used, and knows whose a target is.
 
 An adapter that cannot be loaded breaks nothing but itself: its name stays known, and using it gives
 the sentence that helps.
@@ -7,15 +7,17 @@ the sentence that helps.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from steadfaas.errors import RequestError
+from steadfaas.errors import BadRequest, RequestError
+from steadfaas.spi import Carries
 
 if TYPE_CHECKING:
     # Reading installed metadata is slow, and only registrations need it.
     from importlib.metadata import EntryPoint
 
-    from steadfaas.spi import Adapter
+    from steadfaas.spi import Adapter, DataPlane
 
 GROUP: Final = "steadfaas.adapters"
 # Takes every target that names no platform of its own.
@@ -47,6 +49,33 @@ class Adapters:
         if adapter is None:
             adapter = self._loaded[name] = self._load(name)
         return adapter
+
+    def for_target(self, target: str) -> Adapter:
+        """The adapter whose words a target is written in; the default one for all other targets.
+
+        Adapters that cannot be loaded are passed over. Raises BadRequest if several claim it.
+        """
+        claiming = []
+        for name in self.names():
+            if name != DEFAULT:
+                with suppress(AdapterUnavailable):
+                    adapter = self.get(name)
+                    if adapter.claims(target):
+                        claiming.append(adapter)
+        if len(claiming) > 1:
+            names = " and ".join(adapter.name for adapter in claiming)
+            raise BadRequest(f"{target!a} is a target of {names}: say which is meant ('adapter')")
+        return claiming[0] if claiming else self.get(DEFAULT)
+
+    def data_plane(self, name: str) -> DataPlane:
+        """A new data plane of this adapter, for the running event loop.
+
+        Raises AdapterUnavailable, also for an adapter whose endpoints are called over HTTP.
+        """
+        adapter = self.get(name)
+        if not isinstance(adapter, Carries):
+            raise AdapterUnavailable(f"the adapter '{name}' carries no requests itself")
+        return adapter.data_plane()
 
     def _load(self, name: str) -> Adapter:
         entries = self._by_name().get(name, [])

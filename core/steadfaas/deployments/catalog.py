@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from steadfaas.deployments.input_check import InputCheck
 from steadfaas.deployments.options import HandlerOptions, handler_options, service_options
 from steadfaas.errors import NotFound
-from steadfaas.spi import Evidence
+from steadfaas.spi import ANYBODY, Access, Endpoint, Evidence
 from steadfaas.wire.manifest import (
     HandlerKind,
     HandlerManifest,
@@ -32,6 +32,7 @@ __all__ = [
     "HandlerOptions",
     "ServiceRevision",
     "build_revision",
+    "is_http",
 ]
 
 
@@ -94,7 +95,25 @@ class Deployment:
     adapter: str
     services: dict[str, ServiceRevision] = field(default_factory=dict)
     evidence: Evidence = Evidence.ASSERTED
+    facts: Mapping[str, str] = field(default_factory=dict)  # what the platform said of the version
+    access: Access = ANYBODY
+    compression: str | None = None  # what its SDK offers for bodies
     changes: tuple[Change, ...] = ()  # the latest ones, oldest first
+
+    @property
+    def over_http(self) -> bool:
+        """Whether HTTP reaches it; otherwise its adapter carries the requests."""
+        return is_http(self.uri)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """How its adapter calls it."""
+        return Endpoint(self.uri, self.access, self.compression)
+
+
+def is_http(uri: str) -> bool:
+    """Whether an address is one that HTTP reaches."""
+    return uri.startswith("http")
 
 
 def build_revision(

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
 
 import aiohttp
 from yarl import URL
 
-from steadfaas.errors import DiscoveryError, Verdict
-from steadfaas.spi import EndpointReference
+from steadfaas.errors import AttemptFailure, DiscoveryError, Verdict
+from steadfaas.spi import ANYBODY, Access, Endpoint, EndpointReference, Reply, Request
 from steadfaas.wire.jsonshape import show
 from steadfaas.wire.manifest import Manifest, ProtocolMode, parse_manifest
 from steadfaas.wire.version import DISCOVERY_ACCEPT, manifest_version
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tenacity import AsyncRetrying
 
 _RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
+# A function that was never called may take so long to answer (seconds).
+_COLD_SECONDS: Final = 25.0
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,200}")
 
 
@@ -51,7 +53,15 @@ class Discovered:
 
     manifest: Manifest
     sdk_version: str | None
-    http_version: str
+    http_version: str = "HTTP/1.1"
+
+
+class Carrier(Protocol):
+    """Reaches what HTTP does not; see `transport.carried`."""
+
+    async def call(self, adapter: str, endpoint: Endpoint, request: Request) -> Reply:
+        """One request, and the answer as the SDK gave it. Raises AttemptFailure."""
+        ...
 
 
 async def discover(
@@ -69,16 +79,48 @@ async def discover(
     """
     patience = patience or Patience()
     url = discovery_url(reference.uri)
+    return await _persist(url, patience, lambda: _over_http(session, url, headers, patience))
+
+
+async def discover_carried(
+    carrier: Carrier,
+    reference: EndpointReference,
+    headers: Iterable[tuple[str, str]] = (),
+    access: Access = ANYBODY,
+    *,
+    patience: Patience | None = None,
+) -> Discovered:
+    """The same, of an endpoint that its adapter carries requests to. It gets more time: functions
+    have cold starts. Raises what `discover` raises."""
+    patience = _with_cold_start(patience or Patience())
+    endpoint = Endpoint(reference.uri, access)
+    request = Request("GET", "/discover", {**dict(headers), "accept": DISCOVERY_ACCEPT}, b"")
+    return await _persist(
+        reference.uri,
+        patience,
+        lambda: _carried(carrier, reference.adapter, endpoint, request, patience),
+    )
+
+
+async def _persist(
+    where: str, patience: Patience, ask: Callable[[], Awaitable[Discovered]]
+) -> Discovered:
     try:
         async with asyncio.timeout(patience.deadline):
             async for attempt in _retrying(patience):
                 with attempt:
-                    return await _ask(session, url, headers, patience)
+                    return await ask()
     except TimeoutError as error:
-        raise _unreachable(
-            url, f"no complete answer within {patience.deadline:g} s", retryable=False
-        ) from error
+        raise _late(where, patience.deadline, retryable=False) from error
     raise AssertionError("a retry loop ends by returning or raising")
+
+
+def _with_cold_start(patience: Patience) -> Patience:
+    return replace(
+        patience,
+        attempt_timeout=max(patience.attempt_timeout, _COLD_SECONDS),
+        deadline=max(patience.deadline, _COLD_SECONDS),
+    )
 
 
 def discovery_url(uri: str) -> str:
@@ -102,7 +144,7 @@ def _may_heal(error: BaseException) -> bool:
     return isinstance(error, DiscoveryError) and error.verdict is Verdict.RETRY
 
 
-async def _ask(
+async def _over_http(
     session: aiohttp.ClientSession,
     url: str,
     headers: Iterable[tuple[str, str]],
@@ -116,16 +158,13 @@ async def _ask(
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=patience.attempt_timeout),
         ) as response:
-            _check_status(url, response)
-            version = _manifest_version(url, response)
-            body = await _read(url, response, patience.max_bytes)
-            manifest = parse_manifest(version, body)
-            http_version = _http_version(response, manifest)
-            return Discovered(manifest, _sdk_version(response), http_version)
+            _check_status(url, response.status, response.headers)
+            version = _manifest_version(url, response.headers)
+            manifest = parse_manifest(version, await _read(url, response, patience.max_bytes))
+            _check_streams(response, manifest)
+            return Discovered(manifest, _sdk_version(response.headers))
     except TimeoutError as error:
-        raise _unreachable(
-            url, f"no complete answer within {patience.attempt_timeout:g} s", retryable=True
-        ) from error
+        raise _late(url, patience.attempt_timeout, retryable=True) from error
     except aiohttp.ClientSSLError as error:
         raise _unreachable(url, f"TLS failed ({error})", retryable=False) from error
     except aiohttp.InvalidURL as error:
@@ -134,13 +173,38 @@ async def _ask(
         raise _unreachable(url, str(error) or type(error).__name__, retryable=True) from error
 
 
-def _check_status(url: str, response: aiohttp.ClientResponse) -> None:
-    status = response.status
+async def _carried(
+    carrier: Carrier, adapter: str, endpoint: Endpoint, request: Request, patience: Patience
+) -> Discovered:
+    where = endpoint.uri
+    try:
+        async with asyncio.timeout(patience.attempt_timeout):
+            reply = await carrier.call(adapter, endpoint, request)
+    except TimeoutError as error:
+        raise _late(where, patience.attempt_timeout, retryable=True) from error
+    except AttemptFailure as failure:
+        retryable = failure.verdict in (Verdict.RETRY, Verdict.THROTTLED)
+        raise DiscoveryError(failure.message, code="META0003", retryable=retryable) from failure
+    _check_status(where, reply.status, reply.headers)
+    version = _manifest_version(where, reply.headers)
+    if len(reply.body) > patience.max_bytes:
+        raise _too_large(where, patience.max_bytes)
+    manifest = parse_manifest(version, reply.body)
+    if manifest.protocol_mode is ProtocolMode.BIDI_STREAM:
+        raise DiscoveryError(
+            f"the endpoint announces BIDI_STREAM, which {where} cannot carry; serve it in"
+            " request/response mode",
+            code="META0015",
+        )
+    return Discovered(manifest, _sdk_version(reply.headers))
+
+
+def _check_status(url: str, status: int, headers: Mapping[str, str]) -> None:
     if 200 <= status < 300:
         return
     hint = "check the address, and that an SDK endpoint is served there"
     if 300 <= status < 400:
-        target = response.headers.get("location", "")
+        target = headers.get("location", "")
         hint = f"it redirects to {show(target)}; register the final address itself"
     elif status in (401, 403):
         hint = "if the endpoint is protected, send its credentials in 'additional_headers'"
@@ -153,8 +217,8 @@ def _check_status(url: str, response: aiohttp.ClientResponse) -> None:
     )
 
 
-def _manifest_version(url: str, response: aiohttp.ClientResponse) -> int:
-    content_type = response.headers.get("content-type", "")
+def _manifest_version(url: str, headers: Mapping[str, str]) -> int:
+    content_type = headers.get("content-type", "")
     version = manifest_version(content_type)
     if version is None:
         raise DiscoveryError(
@@ -171,15 +235,19 @@ async def _read(url: str, response: aiohttp.ClientResponse, limit: int) -> bytes
     async for chunk in response.content.iter_chunked(65_536):
         body += chunk
         if len(body) > limit:
-            raise DiscoveryError(
-                f"the manifest of '{url}' is larger than {limit} bytes; serve fewer services from"
-                " one endpoint, or shorten their schemas and documentation",
-                code="META0013",
-            )
+            raise _too_large(url, limit)
     return bytes(body)
 
 
-def _http_version(response: aiohttp.ClientResponse, manifest: Manifest) -> str:
+def _too_large(where: str, limit: int) -> DiscoveryError:
+    return DiscoveryError(
+        f"the manifest of '{where}' is larger than {limit} bytes; serve fewer services from"
+        " one endpoint, or shorten their schemas and documentation",
+        code="META0013",
+    )
+
+
+def _check_streams(response: aiohttp.ClientResponse, manifest: Manifest) -> None:
     version = response.version or aiohttp.HttpVersion11
     if manifest.protocol_mode is ProtocolMode.BIDI_STREAM and version < aiohttp.HttpVersion11:
         raise DiscoveryError(
@@ -187,12 +255,15 @@ def _http_version(response: aiohttp.ClientResponse, manifest: Manifest) -> str:
             f".{version.minor}; serve it over HTTP/1.1 or later, or in request/response mode",
             code="META0015",
         )
-    return "HTTP/1.1"
 
 
-def _sdk_version(response: aiohttp.ClientResponse) -> str | None:
-    announced = response.headers.get("x-restate-server", "")
+def _sdk_version(headers: Mapping[str, str]) -> str | None:
+    announced = headers.get("x-restate-server", "")
     return announced if _PRINTABLE.fullmatch(announced) else None
+
+
+def _late(where: str, seconds: float, *, retryable: bool) -> DiscoveryError:
+    return _unreachable(where, f"no complete answer within {seconds:g} s", retryable=retryable)
 
 
 def _unreachable(url: str, why: str, *, retryable: bool) -> DiscoveryError:

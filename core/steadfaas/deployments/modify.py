@@ -15,9 +15,9 @@ from steadfaas.deployments.catalog import Deployment
 from steadfaas.deployments.compat import lost_handlers
 from steadfaas.deployments.discover import Discovered
 from steadfaas.deployments.headers import Headers
-from steadfaas.deployments.history import HEADERS, MOVED, header_names
+from steadfaas.deployments.history import ACCESS, HEADERS, MOVED, header_names
 from steadfaas.deployments.settings import ServiceChanges
-from steadfaas.spi import EndpointReference
+from steadfaas.spi import Access, EndpointReference
 from steadfaas.wire.manifest import ServiceManifest
 
 __all__ = ["Modification", "Modified", "ServiceChanges"]
@@ -29,7 +29,9 @@ class Modification:
 
     deployment_id: str
     target: str | None = None
+    field_name: str = "uri"
     headers: Headers | None = None
+    access: Access | None = None
     overwrite: bool = False
     dry_run: bool = False
     actor: str = ""
@@ -47,6 +49,7 @@ def connected(
     known: Deployment,
     reference: EndpointReference,
     headers: Headers,
+    access: Access,
     discovered: Discovered | None,
 ) -> Deployment:
     """The deployment with another connection, and what the endpoint there said about itself."""
@@ -55,7 +58,9 @@ def connected(
         adapter=reference.adapter,
         uri=reference.uri,
         evidence=reference.evidence,
+        facts=reference.facts,
         headers=headers,
+        access=access,
     )
     if discovered is None:
         return moved
@@ -66,6 +71,7 @@ def connected(
         protocol_mode=discovered.manifest.protocol_mode,
         http_version=discovered.http_version,
         sdk_version=discovered.sdk_version,
+        compression=discovered.manifest.lambda_compression,
     )
 
 
@@ -76,6 +82,9 @@ def differences(before: Deployment, after: Deployment) -> list[tuple[str, str]]:
         found.append((MOVED, f"{before.uri} -> {after.uri}"))
     if before.headers != after.headers:
         found.append((HEADERS, header_names(before.headers, after.headers)))
+    if before.access != after.access:
+        roles = (before.access.assume_role_arn, after.access.assume_role_arn)
+        found.append((ACCESS, " -> ".join(role or "none" for role in roles)))
     return found
 
 

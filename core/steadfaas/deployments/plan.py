@@ -82,6 +82,9 @@ class Planner:
             adapter=reference.adapter,
             services=self.revisions(id, discovered),
             evidence=reference.evidence,
+            facts=reference.facts,
+            access=request.access,
+            compression=manifest.lambda_compression,
         )
 
     def revisions(self, deployment_id: str, discovered: Discovered) -> dict[str, ServiceRevision]:
@@ -119,4 +122,4 @@ class Planner:
 
 def reference_of(known: Deployment) -> EndpointReference:
     """The endpoint reference of a deployment."""
-    return EndpointReference(known.adapter, known.uri, known.evidence)
+    return EndpointReference(known.adapter, known.uri, known.evidence, known.facts)

@@ -14,7 +14,7 @@ from steadfaas.deployments.catalog import (
     build_revision,
 )
 from steadfaas.errors import StoreError
-from steadfaas.spi import Evidence
+from steadfaas.spi import Access, Evidence
 from steadfaas.store import deployments as table
 from steadfaas.store.deployments import DeploymentRow, RevisionRow
 from steadfaas.store.port import Reader
@@ -47,6 +47,9 @@ def to_rows(deployment: Deployment) -> tuple[DeploymentRow, list[RevisionRow]]:
         "metadata": dict(deployment.metadata),
         "adapter": deployment.adapter,
         "evidence": deployment.evidence.value,
+        "facts": dict(deployment.facts),
+        "assume_role_arn": deployment.access.assume_role_arn,
+        "compression": deployment.compression,
         "changes": [(one.at, one.by, one.what, one.detail) for one in deployment.changes],
     }
     revisions = [
@@ -88,7 +91,10 @@ def _deployment(
         adapter=record["adapter"],
         services=services,
         evidence=Evidence(record["evidence"]),
-        # Records from before changes were kept have none.
+        # Older records have none of these.
+        facts=record.get("facts") or {},
+        access=Access(record.get("assume_role_arn")),
+        compression=record.get("compression"),
         changes=tuple(Change(*change) for change in record.get("changes", ())),
     )
 

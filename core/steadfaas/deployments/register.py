@@ -18,7 +18,8 @@ Intended differences from the stock server:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
@@ -38,7 +39,7 @@ from steadfaas.deployments.records import to_rows
 from steadfaas.deployments.requests import Outcome, Registered, Registration
 from steadfaas.deployments.settings import ServiceChanges, changed
 from steadfaas.errors import BadRequest, Conflict, NotFound
-from steadfaas.spi import EndpointReference, Evidence
+from steadfaas.spi import Access, EndpointReference, Evidence
 from steadfaas.store import deployments as table
 from steadfaas.store.port import Tx, Writer
 
@@ -54,7 +55,7 @@ __all__ = [
     "ServiceChanges",
 ]
 
-Discover = Callable[[EndpointReference, Headers], Awaitable[Discovered]]
+Discover = Callable[[EndpointReference, Headers, Access], Awaitable[Discovered]]
 
 # Of two registrations with one address, these headers make two endpoints: they choose what answers.
 ROUTING_HEADERS: Final = frozenset({"host", "cloudflare-workers-version-overrides"})
@@ -79,7 +80,8 @@ class Registry:
         routing_headers: frozenset[str] = ROUTING_HEADERS,
         allow_mutable: bool = False,
     ) -> None:
-        """`randomness(n)` gives n random bytes; `defaults` must be those the catalog has."""
+        """`randomness(n)` gives n random bytes; `defaults` must be those the catalog has;
+        `allow_mutable`: the engine is for development, and code may change behind an address."""
         self._catalog = catalog
         self._writer = writer
         self._adapters = adapters
@@ -97,10 +99,13 @@ class Registry:
     async def register(self, request: Registration) -> Registered:
         """Register an endpoint, or find that it is registered.
 
-        Raises BadRequest for a target that is none, DiscoveryError for an endpoint that cannot be
-        used or breaks promises of active revisions, StoreError if nothing could be stored.
+        Raises BadRequest for a target that is none, DiscoveryError for a version that its platform
+        does not have, an endpoint that cannot be used or one that breaks promises of active
+        revisions, AdapterUnavailable, StoreError if nothing could be stored.
         """
-        reference = self._resolve(request.adapter, request.target)
+        reference = await self._resolve(request)
+        if reference.evidence is Evidence.MUTABLE:
+            request = replace(request, force=True)  # other code may be there by now
         identity = self._plans.identity(reference, request.headers)
         # The table holds a lock only as long as somebody here does.
         lock = self._endpoints.setdefault(identity, asyncio.Lock())
@@ -108,7 +113,7 @@ class Registry:
             known = self._plans.find(reference, request.headers)
             if known is not None and not request.force:
                 return Registered(known, Outcome.UNCHANGED)
-            discovered = await self._discover(reference, request.headers)
+            discovered = await self._discover(reference, request.headers, request.access)
             if request.dry_run:
                 return self._plans.registration(request, reference, discovered)
             return await self._unbroken(self._register(request, reference, discovered))
@@ -122,10 +127,11 @@ class Registry:
         the address changed meanwhile; StoreError.
         """
         known = self._known(wanted.deployment_id)
-        reference, discovered = self._destination(known, wanted.target), None
+        access = known.access if wanted.access is None else wanted.access
+        reference, discovered = await self._destination(known, wanted, access), None
         if wanted.overwrite or reference.uri != known.uri:
             headers = known.headers if wanted.headers is None else wanted.headers
-            discovered = await self._discover(reference, headers)
+            discovered = await self._discover(reference, headers, access)
         return await self._unbroken(self._modify(wanted, reference, discovered))
 
     async def promote(
@@ -152,6 +158,16 @@ class Registry:
         """
         await self._unbroken(self._remove(deployment_id, force=force))
 
+    async def remove_mutable(self) -> list[Deployment]:
+        """Remove what only an engine for development takes; what is pinned there waits for an
+        operator. Returns what was removed. Raises StoreError."""
+        mutable = [
+            known for known in self._catalog.deployments() if known.evidence is Evidence.MUTABLE
+        ]
+        for known in mutable:
+            await self.remove(known.id, force=True)
+        return mutable
+
     # --- steps: judged and stored as one, then shown -------------------------------------------
 
     async def _register(
@@ -174,13 +190,15 @@ class Registry:
             known = self._known(wanted.deployment_id)
             reference = asked if wanted.target is not None else reference_of(known)
             headers = known.headers if wanted.headers is None else wanted.headers
+            access = known.access if wanted.access is None else wanted.access
             unseen = wanted.overwrite or reference.uri != known.uri
             if unseen and (discovered is None or asked.uri != reference.uri):
                 raise Conflict(
                     f"the address of deployment '{known.id}' was changed at the same time, to"
                     f" '{known.uri}'; look at it, and try again"
                 )
-            after = modify.connected(known, reference, headers, discovered if unseen else None)
+            seen = discovered if unseen else None
+            after = modify.connected(known, reference, headers, access, seen)
             warnings: list[str] = []
             if discovered is not None and unseen:
                 after, warnings = self._served(wanted, known, after, discovered)
@@ -296,19 +314,44 @@ class Registry:
             raise NotFound(f"The requested deployment '{deployment_id}' does not exist")
         return known
 
-    def _destination(self, known: Deployment, target: str | None) -> EndpointReference:
-        return reference_of(known) if target is None else self._resolve(known.adapter, target)
+    async def _destination(
+        self, known: Deployment, wanted: Modification, access: Access
+    ) -> EndpointReference:
+        if wanted.target is None:
+            return reference_of(known)
+        adapter = self._adapters.get(known.adapter)
+        with _named(wanted.field_name):
+            return await adapter.resolve(wanted.target, access)
 
-    def _resolve(self, adapter: str, target: str) -> EndpointReference:
-        try:
-            reference = self._adapters.get(adapter).parse(target)
-        except BadRequest as error:
-            raise BadRequest(
-                f"The request field 'uri' is invalid. Reason: {error.message}"
-            ) from error
-        if reference.evidence is Evidence.MUTABLE and not self._allow_mutable:
-            raise BadRequest(
-                f"The request field 'uri' is invalid. Reason: {target} may lead to another"
-                " version later; use an address that always leads to the same one."
+    async def _resolve(self, request: Registration) -> EndpointReference:
+        with _named(request.field_name):
+            adapter = (
+                self._adapters.for_target(request.target)
+                if request.adapter is None
+                else self._adapters.get(request.adapter)
             )
-        return reference
+            reference = await adapter.resolve(request.target, request.access, dev=request.dev)
+            if reference.evidence is not Evidence.MUTABLE:
+                return reference
+            if not request.dev:
+                raise BadRequest(
+                    f"{request.target} may lead to another version later; use an address that"
+                    " always leads to the same one"
+                )
+            if not self._allow_mutable:
+                raise BadRequest(
+                    f"{request.target} may lead to another version later, which only an engine for"
+                    " development takes: start it with 'steadfaas up --dev'"
+                )
+            return reference
+
+
+@contextmanager
+def _named(field: str) -> Iterator[None]:
+    """Say in which field of the request the refused target stood."""
+    try:
+        yield
+    except BadRequest as error:
+        raise BadRequest(
+            f"The request field '{field}' is invalid. Reason: {error.message.rstrip('.')}."
+        ) from error

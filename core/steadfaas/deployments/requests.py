@@ -6,19 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from steadfaas.deployments.adapters import DEFAULT
 from steadfaas.deployments.catalog import Deployment
 from steadfaas.deployments.headers import Headers
+from steadfaas.spi import ANYBODY, Access
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What somebody asks to register. `headers` have lower-case names."""
+    """What somebody asks to register. `headers` have lower-case names.
+
+    Without an `adapter`, the one whose words the target is written in. `field_name` is what the
+    request called the target, for the sentence that refuses it. `dev` accepts a target whose code
+    may change, where the engine allows that.
+    """
 
     target: str
+    field_name: str = "uri"
     headers: Headers = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
-    adapter: str = DEFAULT
+    adapter: str | None = None
+    access: Access = ANYBODY
+    dev: bool = False
     breaking: bool = False
     force: bool = False
     dry_run: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from steadfaas import ids
-from steadfaas.errors import AttemptFailure, ProtocolViolation
+from steadfaas.errors import AttemptFailure, ProtocolViolation, Verdict
 from steadfaas.machine import failure as failures
 from steadfaas.machine import waiting
 from steadfaas.machine.commands import COMMANDS, Directory
@@ -402,7 +402,8 @@ class Invocation:
     def fail(
         self, failure: AttemptFailure, now: int, policy: RetryPolicy, jitter: float
     ) -> list[Effect]:
-        """The open attempt failed. Back off, pause or give up, as the policy says.
+        """The open attempt failed. Back off, pause or give up, as the policy says; where the
+        verdict is that no attempt on the pin can help, pause (gone) or give up (too large) at once.
 
         `jitter` is in [0, 1). A delay that the endpoint gave replaces the policy's and costs no
         attempt, within bounds.
@@ -421,8 +422,10 @@ class Invocation:
             recorded=recorded,
         )
         self.retry_count += 1
-        if self.pausing:
-            return self._pause()
+        if self.pausing or failure.verdict is Verdict.GONE:
+            return self._pause()  # to the pin, nothing else can be tried
+        if failure.verdict is Verdict.TOO_LARGE:
+            return self._give_up(failure, policy)  # the next try would be as large
         if failure.retry_after is not None:
             shortest = min(SHORTEST_DELAY_MS << min(self.retry_count - 1, 8), SHORT_DELAY_MS)
             wait = min(max(failure.retry_after, shortest), LONGEST_DELAY_MS)

@@ -12,7 +12,8 @@ from steadfaas.query.columns import Column, column
 from steadfaas.query.schemas import SCHEMAS
 from steadfaas.query.tables import Branch, Table
 
-_ADAPTER: Final = "json_extract(d.record, '$.adapter')"
+# As `Deployment.over_http` tells them apart.
+_HTTP: Final = "json_extract(d.record, '$.uri') LIKE 'http%'"
 
 
 def _lists(values: Sequence[str], type: pa.DataType) -> pa.Array:
@@ -23,7 +24,7 @@ _DEPLOYMENTS: Final = Branch(
     "deployment AS d",
     {
         "id": column("d.id", ordered=True),
-        "ty": column(f"CASE {_ADAPTER} WHEN 'aws-lambda' THEN 'lambda' ELSE 'http' END"),
+        "ty": column(f"CASE WHEN {_HTTP} THEN 'http' ELSE 'lambda' END"),
         "endpoint": column("json_extract(d.record, '$.uri')"),
         "created_at": column("d.created_at", ordered=True),
         "min_service_protocol_version": column("json_extract(d.record, '$.min_version')"),

@@ -14,6 +14,7 @@ from steadfaas.deployments.catalog import Deployment, HandlerOptions
 from steadfaas.errors import AttemptFailure
 from steadfaas.machine.invocation import Invocation
 from steadfaas.machine.status import Kind
+from steadfaas.spi import Endpoint
 from steadfaas.store import keys
 from steadfaas.store.port import Reader
 from steadfaas.transport.http import Limits, Sink
@@ -39,19 +40,38 @@ class Transport(Protocol):
         ...
 
 
+class Carrier(Protocol):
+    """The same for endpoints that HTTP does not reach; see `transport.carried`."""
+
+    async def carry(
+        self,
+        adapter: str,
+        endpoint: Endpoint,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        limits: Limits,
+        sink: Sink,
+    ) -> AttemptFailure | None:
+        """Send `body`, hand the answer's frames to `sink` in order, and say how it ended."""
+        ...
+
+
 class Exchanges:
-    """Builds the request for an invocation, and carries it over the transport."""
+    """Builds the request for an invocation, and has it carried to its deployment."""
 
     def __init__(
         self,
         *,
         transport: Transport,
+        carrier: Carrier,
         reader: Reader,
         clock: Clock,
         cluster_name: str,
         max_frame: int,
     ) -> None:
         self._transport = transport
+        self._carrier = carrier
         self._reader = reader
         self._clock = clock
         self._cluster_name = cluster_name
@@ -77,6 +97,11 @@ class Exchanges:
             headers.update(more)
         limits = Limits(abort=options.abort_timeout / 1000, max_frame=self._max_frame)
         body = self._body(inv, lazy=options.lazy_state)
+        if not deployment.over_http:
+            path = f"/invoke/{inv.service}/{inv.handler}"
+            return self._carrier.carry(
+                deployment.adapter, deployment.endpoint, path, headers, body, limits, sink
+            )
         return self._transport.exchange(self._url(deployment, inv), headers, body, limits, sink)
 
     def _headers(self, inv: Invocation, deployment: Deployment) -> dict[str, str]:

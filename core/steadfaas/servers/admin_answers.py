@@ -209,17 +209,29 @@ class ServiceRevisionName(Answer):
     revision: int
 
 
+EvidenceName = Literal["grammar", "control-plane", "asserted", "mutable"]
+"""How it is known that the address always leads to the same code."""
+
+
 class _Deployment(Answer):
     id: str
-    uri: str
-    protocol_type: Literal["RequestResponse", "BidiStream"]
-    http_version: str
+    uri: str | Absent = None
+    """Of an HTTP endpoint, with `protocol_type` and `http_version`."""
+    protocol_type: Literal["RequestResponse", "BidiStream"] | Absent = None
+    http_version: str | Absent = None
+    arn: str | Absent = None
+    """Of a Lambda function, with `assume_role_arn` and `compression`."""
+    assume_role_arn: str | Absent = None
+    compression: Literal["Zstd"] | Absent = None
     additional_headers: dict[str, str] | Absent = None
     metadata: dict[str, str] | Absent = None
     created_at: str
     min_protocol_version: int
     max_protocol_version: int
     sdk_version: str | Absent = None
+    adapter: str
+    """Which platform it is on."""
+    evidence: EvidenceName
     drain: Drain
 
 
@@ -233,6 +245,8 @@ class Deployment(_Deployment):
     """A deployment with its services as it serves them, newest or not."""
 
     services: list[Service]
+    facts: dict[str, str] | Absent = None
+    """What its platform said about the version."""
     changes: list[Change] | Absent = None
     """The latest ones, oldest first; left out when there are none."""
     info: list[Info] | Absent = None
@@ -252,6 +266,11 @@ class Registration(Answer):
     min_protocol_version: int
     max_protocol_version: int
     sdk_version: str | Absent = None
+    uri: str | Absent = None
+    arn: str | Absent = None
+    """What the target led to."""
+    evidence: EvidenceName
+    facts: dict[str, str] | Absent = None
     info: list[Info] | Absent = None
 
 

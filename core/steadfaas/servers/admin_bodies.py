@@ -57,14 +57,19 @@ BatchOperation = Literal[
 
 
 class RegisterDeployment(Body):
-    """What to register. If both `uri` and `arn` are given, `uri` counts."""
+    """What to register. Of `uri`, `arn` and `target`, the first that is given counts."""
 
     example: ClassVar[str] = '{"uri": "http://localhost:9080"}'
 
     uri: str | None = None
     """An absolute address that always leads to the same version of the code."""
     arn: str | None = None
-    """A qualified ARN of a Lambda function."""
+    """The ARN of a version of a Lambda function."""
+    target: str | None = None
+    """Ours: a target in the words of its platform, such as `lambda:greeter@live`; what it leads to
+    now is registered."""
+    assume_role_arn: str | None = None
+    """Of Lambda functions: the role to take on for calling it."""
     additional_headers: dict[str, str] | None = None
     """Sent with discovery and with every invocation."""
     metadata: dict[str, str] | None = None
@@ -81,7 +86,9 @@ class RegisterDeployment(Body):
     dry_run: bool = False
     """Discover and judge, but store nothing."""
     adapter: str | None = None
-    """Ours: which adapter reads `uri`."""
+    """Ours: which adapter reads the target; by default the one whose words it is written in."""
+    dev: bool = False
+    """Ours: take also a target whose code may change, where the engine is for development."""
 
 
 class UpdateDeployment(Body):
@@ -92,9 +99,9 @@ class UpdateDeployment(Body):
     uri: str | None = None
     """The new address. Everything that is pinned here goes on there with its next attempt."""
     arn: str | None = None
-    """Refused: the kind of a deployment cannot change."""
+    """The new version, of a deployment that is a Lambda function; its kind cannot change."""
     assume_role_arn: str | None = None
-    """Refused, as `arn`."""
+    """The role to take on for calling it, of a deployment that is a Lambda function."""
     additional_headers: dict[str, str] | None = None
     """Take the place of all that were there."""
     use_http_11: bool | None = None

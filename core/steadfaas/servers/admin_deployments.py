@@ -12,12 +12,12 @@ be refused later.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from steadfaas import ids
-from steadfaas.deployments.adapters import DEFAULT
 from steadfaas.deployments.catalog import Deployment
 from steadfaas.deployments.drain import drain_all, drain_of
 from steadfaas.deployments.headers import additional_headers
@@ -41,10 +41,12 @@ from steadfaas.servers.admin_views import (
 )
 from steadfaas.servers.deployment_list import DeploymentList
 from steadfaas.servers.shapes import Json
+from steadfaas.spi import Access
 
 if TYPE_CHECKING:
     from steadfaas.servers.admin_bodies import RegisterDeployment, UpdateDeployment
 
+_ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
 _BLOCKERS_IN_LIST: Final = 5
 _BLOCKERS_IN_DETAIL: Final = 100
 # Other work has its turn after so many encoded deployments.
@@ -84,8 +86,15 @@ async def _register(request: web.Request) -> web.Response:
 
 
 def _registration(body: RegisterDeployment, who: str, *, force_by_default: bool) -> Registration:
-    if body.uri is None:
-        raise RequestError(_without_uri(body), status=422)
+    given = (("uri", body.uri), ("arn", body.arn), ("target", body.target))
+    named = next(((name, target) for name, target in given if target is not None), None)
+    if named is None:
+        raise RequestError(
+            "The request field 'uri' is missing: give the address of the endpoint to register,"
+            " or an 'arn', or a 'target' such as 'lambda:NAME'.",
+            status=422,
+        )
+    field_name, target = named
     if body.auth is not None:
         raise RequestError(
             "The request field 'auth' is invalid. Reason: this build cannot mint identity tokens;"
@@ -93,10 +102,13 @@ def _registration(body: RegisterDeployment, who: str, *, force_by_default: bool)
             status=422,
         )
     return Registration(
-        target=body.uri,
+        target=target,
+        field_name=field_name,
         headers=additional_headers(body.additional_headers or {}),
         metadata=body.metadata or {},
-        adapter=body.adapter or DEFAULT,
+        adapter=body.adapter,
+        access=Access(_role(body.assume_role_arn)),
+        dev=body.dev,
         breaking=body.breaking,
         force=force_by_default if body.force is None else body.force,
         dry_run=body.dry_run,
@@ -104,13 +116,13 @@ def _registration(body: RegisterDeployment, who: str, *, force_by_default: bool)
     )
 
 
-def _without_uri(body: RegisterDeployment) -> str:
-    if body.arn is None:
-        return "The request field 'uri' is missing: give the address of the endpoint to register."
-    return (
-        "The request field 'arn' is invalid. Reason: Lambda targets are not supported by this build"
-        " yet; register an HTTP address of the endpoint with 'uri' instead."
-    )
+def _role(written: str | None) -> str | None:
+    if written is not None and not _ROLE.fullmatch(written):
+        raise BadRequest(
+            "The request field 'assume_role_arn' is invalid. Reason: it is not the ARN of a role,"
+            " such as arn:aws:iam::123456789012:role/caller."
+        )
+    return written
 
 
 def _registration_status(registered: Registered, version: int) -> int:
@@ -174,21 +186,35 @@ async def _update(request: web.Request) -> web.Response:
 
     id = _deployment_id(request)
     body = parse_body(UpdateDeployment, await json_body(request))
-    modified = await request.app[CONTEXT].registry.modify(_modification(id, body, actor(request)))
+    context = request.app[CONTEXT]
+    known = context.catalog.deployment(id)
+    if known is not None:
+        _check_kind(body, known)
+    modified = await context.registry.modify(_modification(id, body, actor(request)))
     view = _detail(request, modified.deployment)
     return json_response({**view, **information(modified.warnings)})
 
 
-def _modification(id: str, body: UpdateDeployment, who: str) -> Modification:
-    if body.arn is not None or body.assume_role_arn is not None:
+def _check_kind(body: UpdateDeployment, known: Deployment) -> None:
+    if known.over_http and (body.arn is not None or body.assume_role_arn is not None):
         raise BadRequest(
             "The request field 'arn' is invalid. Reason: this deployment has an HTTP address, and"
             " the kind of a deployment cannot change; register the function on its own."
         )
+    if not known.over_http and body.uri is not None:
+        raise BadRequest(
+            "The request field 'uri' is invalid. Reason: this deployment is a Lambda function, and"
+            " the kind of a deployment cannot change; register the address on its own."
+        )
+
+
+def _modification(id: str, body: UpdateDeployment, who: str) -> Modification:
     given = body.additional_headers
     return Modification(
         deployment_id=id,
-        target=body.uri,
+        target=body.uri if body.uri is not None else body.arn,
+        field_name="uri" if body.uri is not None else "arn",
+        access=None if body.assume_role_arn is None else Access(_role(body.assume_role_arn)),
         headers=None if given is None else additional_headers(given),
         overwrite=body.overwrite,
         dry_run=body.dry_run,

@@ -58,6 +58,10 @@ def registration_view(registered: Registered) -> Json:
         min_protocol_version=deployment.min_version,
         max_protocol_version=deployment.max_version,
         sdk_version=deployment.sdk_version,
+        uri=deployment.uri if deployment.over_http else None,
+        arn=None if deployment.over_http else deployment.uri,
+        evidence=deployment.evidence.value,
+        facts=dict(deployment.facts) or None,
         **information(registered.broken, code="META0006"),
     )
 
@@ -71,6 +75,8 @@ def deployment_view(deployment: Deployment) -> Json:
 def deployment_detail(deployment: Deployment, drain: Drain) -> Json:
     """A deployment with the services as it serves them, newest or not, and all that is ours."""
     view = {**_deployment(deployment), "services": _services(deployment)}
+    if deployment.facts:
+        view["facts"] = dict(deployment.facts)
     if deployment.changes:
         view["changes"] = [_change(change) for change in deployment.changes]
     return {**view, "drain": drain_view(drain)}
@@ -112,16 +118,30 @@ def _change(change: Change) -> Json:
 def _deployment(deployment: Deployment) -> Json:
     return given(
         id=deployment.id,
-        uri=deployment.uri,
-        protocol_type=_PROTOCOL_TYPES[deployment.protocol_mode],
-        http_version=deployment.http_version,
+        **_address(deployment),
         additional_headers=dict(deployment.headers) or None,
         metadata=dict(deployment.metadata) or None,
         created_at=timestamp(deployment.created_at),
         min_protocol_version=deployment.min_version,
         max_protocol_version=deployment.max_version,
         sdk_version=deployment.sdk_version,
+        adapter=deployment.adapter,
+        evidence=deployment.evidence.value,
     )
+
+
+def _address(deployment: Deployment) -> Json:
+    if deployment.over_http:
+        return {
+            "uri": deployment.uri,
+            "protocol_type": _PROTOCOL_TYPES[deployment.protocol_mode],
+            "http_version": deployment.http_version,
+        }
+    return {
+        "arn": deployment.uri,
+        "assume_role_arn": deployment.access.assume_role_arn,
+        "compression": deployment.compression and deployment.compression.capitalize(),
+    }
 
 
 def _services(deployment: Deployment) -> list[Json]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import resource
 import secrets
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from steadfaas.clock import SystemClock
 from steadfaas.deployments.adapters import Adapters
-from steadfaas.deployments.catalog import HandlerOptions
-from steadfaas.deployments.discover import Patience, discover
+from steadfaas.deployments.catalog import HandlerOptions, is_http
+from steadfaas.deployments.discover import Discovered, Patience, discover, discover_carried
+from steadfaas.deployments.headers import Headers
 from steadfaas.deployments.records import load_catalog
 from steadfaas.deployments.register import Registry
 from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy
@@ -28,11 +31,16 @@ from steadfaas.servers.http1 import HttpServer
 from steadfaas.servers.ingress import Ingress
 from steadfaas.servers.problems import ingress_problem
 from steadfaas.servers.query import Limits, QueryPool, query_routes
+from steadfaas.spi import Access, EndpointReference
 from steadfaas.store.sqlite import FILE_NAME, Store
+from steadfaas.transport.carried import Carriers
 from steadfaas.transport.http import HttpTransport
 
 if TYPE_CHECKING:
     from steadfaas.config import Settings
+
+
+_log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> int:
@@ -73,9 +81,15 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
     """The engine with both servers, ready for requests; drained and closed at the end."""
     store = Store.open(settings.data_dir, durability=settings.durability)
     try:
-        transport = HttpTransport(connect_timeout=settings.connect_timeout / 1000)
+        adapters = Adapters()
+        network = _Network(
+            HttpTransport(connect_timeout=settings.connect_timeout / 1000),
+            Carriers(adapters.data_plane),
+        )
         queries = QueryPool(settings.data_dir / FILE_NAME, query_limits(settings))
-        engine, admin = _assemble(settings, store, transport, queries)
+        engine, registry, admin = _assemble(settings, store, adapters, network, queries)
+        if not settings.dev:
+            await _leave_development(registry)
         await engine.start()
         try:
             async with _listening(settings, engine, admin) as (admin_port, ingress_port):
@@ -83,19 +97,48 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
         finally:
             await engine.stop()
             await queries.close()
-            await transport.close()
+            await network.close()
     finally:
         await store.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """How endpoints are reached: over HTTP, or in their platform's own way."""
+
+    http: HttpTransport
+    carriers: Carriers
+
+    async def discover(
+        self,
+        reference: EndpointReference,
+        headers: Headers,
+        access: Access,
+        *,
+        patience: Patience,
+    ) -> Discovered:
+        if is_http(reference.uri):
+            return await discover(self.http.session, reference, headers, patience=patience)
+        return await discover_carried(self.carriers, reference, headers, access, patience=patience)
+
+    async def close(self) -> None:
+        await self.http.close()
+        await self.carriers.close()
+
+
 def _assemble(
-    settings: Settings, store: Store, transport: HttpTransport, queries: QueryPool
-) -> tuple[Engine, web.Application]:
+    settings: Settings, store: Store, adapters: Adapters, network: _Network, queries: QueryPool
+) -> tuple[Engine, Registry, web.Application]:
     defaults = handler_defaults(settings)
     catalog = load_catalog(store.reader, defaults)
     clock = SystemClock()
     engine = Engine(
-        store=store, catalog=catalog, clock=clock, tuning=tuning(settings), transport=transport
+        store=store,
+        catalog=catalog,
+        clock=clock,
+        tuning=tuning(settings),
+        transport=network.http,
+        carrier=network.carriers,
     )
     patience = Patience(
         attempt_timeout=settings.discovery_timeout / 1000,
@@ -104,14 +147,13 @@ def _assemble(
     registry = Registry(
         catalog=catalog,
         writer=store.writer,
-        adapters=Adapters(),
-        discover=lambda reference, headers: discover(
-            transport.session, reference, headers, patience=patience
-        ),
+        adapters=adapters,
+        discover=partial(network.discover, patience=patience),
         clock=clock,
         randomness=secrets.token_bytes,
         defaults=defaults,
         compatibility=settings.compatibility,
+        allow_mutable=settings.dev,
     )
     context = AdminContext(
         catalog=catalog,
@@ -123,7 +165,17 @@ def _assemble(
         engine=engine,
     )
     more = [*InvocationRoutes(engine).routes(), *query_routes(queries)]
-    return engine, build_admin(context, more)
+    return engine, registry, build_admin(context, more)
+
+
+async def _leave_development(registry: Registry) -> None:
+    for removed in await registry.remove_mutable():
+        _log.warning(
+            "deployment %s (%s) was removed: its code may change, and this engine was started"
+            " without --dev. Invocations that are pinned to it need another deployment",
+            removed.id,
+            removed.uri,
+        )
 
 
 @contextlib.asynccontextmanager

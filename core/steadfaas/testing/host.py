@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from steadfaas import ids
-from steadfaas.deployments.adapters import Adapters
-from steadfaas.deployments.catalog import HandlerOptions
-from steadfaas.deployments.discover import Discovered, discover
+from steadfaas.deployments.catalog import HandlerOptions, is_http
+from steadfaas.deployments.discover import Discovered, discover, discover_carried
 from steadfaas.deployments.records import load_catalog
 from steadfaas.deployments.register import Registry
 from steadfaas.durations import format_duration
 from steadfaas.errors import DiscoveryError
 from steadfaas.runtime.engine import Engine, Tuning
 from steadfaas.runtime.waiters import Waiters
-from steadfaas.spi import EndpointReference
+from steadfaas.spi import Access, EndpointReference
 from steadfaas.store import invocations
 from steadfaas.store.sqlite import Store
 from steadfaas.testing import sdk, stories
@@ -143,6 +142,7 @@ class Host:
             clock=self.clock,
             tuning=self._tuning,
             transport=self.transport,
+            carrier=self.transport,
             random_bytes=self._random.randbytes,
             jitter=self._random.random,
         )
@@ -150,7 +150,7 @@ class Host:
         self._registry = Registry(
             catalog=catalog,
             writer=store.writer,
-            adapters=Adapters(),
+            adapters=self.transport.adapters,
             discover=self._discover,
             clock=self.clock,
             randomness=self._random.randbytes,
@@ -239,8 +239,10 @@ class Host:
             del self._asked[task]
 
     async def _discover(
-        self, reference: EndpointReference, headers: Iterable[tuple[str, str]]
+        self, reference: EndpointReference, headers: Iterable[tuple[str, str]], access: Access
     ) -> Discovered:
+        if not is_http(reference.uri):
+            return await discover_carried(self.transport.carriers, reference, headers, access)
         app = self.transport.apps.get(reference.uri.rstrip("/"))
         if app is None:
             return await discover(self.transport.http.session, reference, headers)
@@ -263,7 +265,7 @@ class Host:
                 code="META0003",
             )
         manifest = parse_manifest(version, body)
-        return Discovered(manifest, answered.get("x-restate-server"), "HTTP/1.1")
+        return Discovered(manifest, answered.get("x-restate-server"))
 
     # --- time ----------------------------------------------------------------------------------
 

@@ -90,12 +90,13 @@ class Steadfaas:
         breaking: bool = False,
         metadata: Mapping[str, str] | None = None,
     ) -> Deployment:
-        """Register a version: an ASGI app (of the Python SDK), called in this process, or a URL.
+        """Register a version: an ASGI app (of the Python SDK), called in this process, or what
+        `steadfaas deployments register` takes, such as a URL or the ARN of a Lambda version.
 
         It takes new requests from now on. `name` is how reports call it (`v1`, `v2`, … by
         default); `path` is where the app serves its handlers, if not at its root. Each app gets an
-        address of its own, also one that is deployed twice; a URL that is known is left as it is,
-        unless `force` has it discovered again.
+        address of its own, also one that is deployed twice; an address that is known is left as it
+        is, unless `force` has it discovered again.
 
         Raises DiscoveryError if it cannot be registered, as `steadfaas deployments register` would,
         and TypeError for what is no app.
@@ -121,7 +122,7 @@ class Steadfaas:
         if not callable(app):
             raise TypeError(
                 f"cannot deploy {app!r}: it is neither an ASGI app, such as what"
-                " `restate.app([...])` returns, nor a URL"
+                " `restate.app([...])` returns, nor the text of a target"
             )
         self._apps += 1
         address = f"http://d{self._apps}{DOMAIN}/{path.strip('/')}".rstrip("/")

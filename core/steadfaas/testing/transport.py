@@ -1,21 +1,24 @@
 """Carries exchanges to apps in this process, with the faults that a test orders.
 
-Deployments that are apps have made-up addresses under `.steadfaas.test`; any other URL is called
-over HTTP, as in production. The apps' own clocks are real, so times that they put into commands
+Deployments that are apps have made-up addresses under `.steadfaas.test`; all others are called as
+in production. The apps' own clocks are real, so times that they put into commands
 (sleeps, delayed sends) are moved to the test's clock on their way in.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context
+from functools import partial
 from typing import Final
 
 from yarl import URL
 
+from steadfaas.deployments.adapters import Adapters
 from steadfaas.errors import AttemptFailure, ProtocolViolation
 from steadfaas.runtime.exchanges import CHECK_HEADER
+from steadfaas.spi import Endpoint
 from steadfaas.testing import chance, sdk
 from steadfaas.testing.asgi import AsgiApp, Exchange
 from steadfaas.testing.chance import Chance
@@ -23,6 +26,7 @@ from steadfaas.testing.clock import VirtualClock
 from steadfaas.testing.faults import Fault, Faults
 from steadfaas.testing.replay import Replayer
 from steadfaas.testing.sdk import Lengths
+from steadfaas.transport.carried import Carriers
 from steadfaas.transport.http import CLOSING, HttpTransport, Limits, Sink, status_failure
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import MalformedMessage, decode, encode
@@ -42,6 +46,8 @@ class InProcessTransport:
         self._clock = clock
         self._attempt_of = attempt_of
         self._http = HttpTransport(connect_timeout=5.0)
+        self.adapters = Adapters()
+        self.carriers = Carriers(self.adapters.data_plane)
         self._open: set[Exchange] = set()
         self.apps: dict[str, AsgiApp] = {}  # by address, without a slash at the end
         self.faults = Faults()
@@ -60,6 +66,7 @@ class InProcessTransport:
         """Stop what runs, and close real connections."""
         await self.drop()
         await self._http.close()
+        await self.carriers.close()
 
     async def drop(self) -> None:
         """Stop all handlers, as if the processes that run them had ended."""
@@ -73,29 +80,53 @@ class InProcessTransport:
         self, url: URL, headers: Mapping[str, str], body: bytes, limits: Limits, sink: Sink
     ) -> AttemptFailure | None:
         """One exchange; see transport.http."""
-        self.steps += 1
         address = str(url).rpartition("/invoke/")[0]
+        app = self.apps.get(address)
+
+        def carry(sink: Sink, fault: Fault | None) -> Awaitable[AttemptFailure | None]:
+            if app is not None:
+                return self._answer(_Call(app, url, headers, limits), body, sink, fault)
+            send = partial(self._http.exchange, url, headers, body, limits)
+            return self._from_afar(send, sink, fault)
+
+        return await self._with_faults(address, headers, limits, partial(carry, sink))
+
+    async def carry(
+        self,
+        adapter: str,
+        endpoint: Endpoint,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        limits: Limits,
+        sink: Sink,
+    ) -> AttemptFailure | None:
+        """One exchange; see transport.carried."""
+        send = partial(self.carriers.carry, adapter, endpoint, path, headers, body, limits)
+        carry = partial(self._from_afar, send, sink)
+        return await self._with_faults(endpoint.uri, headers, limits, carry)
+
+    async def _with_faults(
+        self,
+        address: str,
+        headers: Mapping[str, str],
+        limits: Limits,
+        carry: Callable[[Fault | None], Awaitable[AttemptFailure | None]],
+    ) -> AttemptFailure | None:
+        self.steps += 1
         invocation = headers["x-restate-invocation-id"]
         fault = self.faults.take(address, invocation, lambda: self._attempt_of(invocation))
         if fault is not None:
             failure = await self._before(fault, limits)
             if failure is not None:
                 return failure
-        app = self.apps.get(address)
-        if app is None:
-            failure = await self._over_http(url, headers, body, limits, sink, fault)
-        else:
-            call = _Call(app, url, headers, limits)
-            failure = await self._answer(call, body, sink, fault)
+        failure = await carry(fault)
         self.steps += 1
         return failure
 
-    async def _over_http(
+    async def _from_afar(
         self,
-        url: URL,
-        headers: Mapping[str, str],
-        body: bytes,
-        limits: Limits,
+        send: Callable[[Sink], Awaitable[AttemptFailure | None]],
         sink: Sink,
         fault: Fault | None,
     ) -> AttemptFailure | None:
@@ -112,7 +143,7 @@ class InProcessTransport:
                 left -= len(frames)
             sink([self._in_our_time(frame, lengths) for frame in frames])
 
-        failure = await self._http.exchange(url, headers, body, limits, take)
+        failure = await send(take)
         return AttemptFailure("RT0010", _CUT) if cut else failure
 
     async def ask(

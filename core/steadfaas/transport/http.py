@@ -35,6 +35,7 @@ _LINGER: Final = 1.0
 _QUOTED: Final = 500
 
 Sink = Callable[[list[Frame]], None]
+CUT_OFF: Final = "the answer ends in the middle of a frame"
 # The frames that end an answer: whatever comes behind them says nothing.
 CLOSING: Final = frozenset({int(T.SUSPENSION), int(T.ERROR), int(T.END)})
 
@@ -91,12 +92,7 @@ class HttpTransport:
         except aiohttp.ClientError as error:  # first: its connect timeouts are TimeoutErrors too
             return _network_failure(url, error)
         except TimeoutError:
-            return AttemptFailure(
-                "RT0001",
-                f"the endpoint was silent for {limits.abort:g} s (abort timeout);"
-                " the connection was dropped",
-                verdict=Verdict.RETRY,
-            )
+            return silence_failure(limits)
         except (OSError, ValueError) as error:
             return _network_failure(url, error)
 
@@ -121,20 +117,20 @@ async def _read_frames(
                 size += len(chunk)
                 frames += reader.feed(chunk)
                 if reader.oversize is not None:
-                    return _oversize(reader.oversize, limits)
+                    return oversize_failure(reader.oversize, limits)
                 if frames and frames[-1].type in CLOSING:
                     # What may follow only frees the connection; the caller need not wait for it.
                     answer.finish()
                     return None
                 silence.reschedule(loop.time() + limits.abort)
             if chunk is None or size > _HANDED_OVER or len(frames) > _MOST_FRAMES:
-                _hand_over(frames, sink)
+                hand_over(frames, sink)
                 frames, size = [], 0
                 await asyncio.sleep(0)  # a flood of frames is stored as it comes, not collected
     finally:
-        _hand_over(frames, sink)
+        hand_over(frames, sink)
     if reader.partial:
-        return ProtocolViolation("the answer ends in the middle of a frame")
+        return ProtocolViolation(CUT_OFF)
     answer.finish()
     return None
 
@@ -155,13 +151,24 @@ def _arrived(content: aiohttp.StreamReader) -> bytes:
     return content._read_nowait(-1)
 
 
-def _hand_over(frames: list[Frame], sink: Sink) -> None:
-    """In portions, so that no unit of work becomes so long that others notice."""
+def hand_over(frames: list[Frame], sink: Sink) -> None:
+    """Give frames to a sink, in portions: no unit of work becomes so long that others notice."""
     for start in range(0, len(frames), _MOST_FRAMES):
         sink(frames[start : start + _MOST_FRAMES])
 
 
-def _oversize(size: int, limits: Limits) -> AttemptFailure:
+def silence_failure(limits: Limits) -> AttemptFailure:
+    """Nothing came for as long as an endpoint may be silent."""
+    return AttemptFailure(
+        "RT0001",
+        f"the endpoint was silent for {limits.abort:g} s (abort timeout);"
+        " the connection was dropped",
+        verdict=Verdict.RETRY,
+    )
+
+
+def oversize_failure(size: int, limits: Limits) -> AttemptFailure:
+    """A frame is larger than frames may be."""
     return AttemptFailure(
         "RT0003",
         f"the endpoint sent a message of {size} bytes; the limit is {limits.max_frame}"
@@ -178,8 +185,13 @@ async def _check_head(
         text = await _quote(answer)
         retry_after = _retry_after(answer.headers.get("retry-after"))
         return status_failure(answer.status, text, retry_after)
-    got = answer.headers.get("content-type")
-    encoding = answer.headers.get("content-encoding", "identity")
+    return type_failure(answer.headers, content_type)
+
+
+def type_failure(headers: Mapping[str, str], content_type: str) -> AttemptFailure | None:
+    """What is wrong with the type of a good answer, or None."""
+    got = headers.get("content-type")
+    encoding = headers.get("content-encoding", "identity")
     if got == content_type and encoding == "identity":
         return None
     if got == content_type:
@@ -220,10 +232,9 @@ def status_failure(status: int, text: str, retry_after: int | None = None) -> At
         )
     if status == 413:
         return AttemptFailure("RT0019", message, http_code=413, verdict=Verdict.TOO_LARGE)
-    verdict = {401: Verdict.DENIED, 403: Verdict.DENIED, 404: Verdict.GONE, 410: Verdict.GONE}
-    return AttemptFailure(
-        "RT0012", message, http_code=500, verdict=verdict.get(status, Verdict.BUG)
-    )
+    # That it is gone for good, no status says: only the platform's own words do.
+    verdict = Verdict.DENIED if status in (401, 403) else Verdict.BUG
+    return AttemptFailure("RT0012", message, http_code=500, verdict=verdict)
 
 
 def _network_failure(url: URL, error: Exception) -> AttemptFailure:

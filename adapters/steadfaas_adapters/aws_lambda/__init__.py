@@ -1,0 +1,81 @@
+"""AWS Lambda: published versions, which are immutable by the grammar of their ARNs.
+
+| file | what it knows |
+| --- | --- |
+| `target.py` | what may be written, and what each form means |
+| `control.py` | the control plane: aliases, versions, hashes; publish and delete |
+| `data_plane.py` | calls, signed and sent asynchronously |
+| `envelope.py` | the JSON around a request and its answer |
+| `failures.py` | each failure and its verdict |
+| `clients.py` | boto3, loaded on first use |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from steadfaas.spi import ANYBODY, Access
+from steadfaas_adapters.aws_lambda import target as grammar
+
+if TYPE_CHECKING:
+    from steadfaas.spi import DataPlane, EndpointReference, Version
+
+
+class AwsLambda:
+    """Published versions of Lambda functions."""
+
+    name = "aws-lambda"
+
+    def claims(self, target: str) -> bool:
+        """ARNs and partial ARNs of functions, function URLs, and whatever begins with `lambda:`."""
+        return grammar.claims(target)
+
+    async def resolve(
+        self, target: str, access: Access = ANYBODY, *, dev: bool = False
+    ) -> EndpointReference:
+        """The version that a target means now; `dev` allows `$LATEST`.
+
+        Raises BadRequest, DiscoveryError.
+        """
+        grammar.parse(target, dev=dev)  # says what is wrong without loading boto3
+        from steadfaas_adapters.aws_lambda import control
+
+        return await asyncio.to_thread(control.resolve, target, access, dev=dev)
+
+    def data_plane(self) -> DataPlane:
+        """Calls to versions. Its connections belong to the running event loop."""
+        from steadfaas_adapters.aws_lambda.data_plane import LambdaDataPlane
+
+        return LambdaDataPlane()
+
+    async def list_versions(self, target: str, access: Access = ANYBODY) -> list[Version]:
+        """All published versions of a function, newest first. Raises BadRequest, DiscoveryError."""
+        grammar.parse(target, dev=True)
+        from steadfaas_adapters.aws_lambda import control
+
+        return await asyncio.to_thread(control.list_versions, target, access)
+
+    async def verify(self, reference: EndpointReference, access: Access = ANYBODY) -> list[str]:
+        """What is other than it was at registration. Raises DiscoveryError."""
+        from steadfaas_adapters.aws_lambda import control
+
+        return await asyncio.to_thread(control.verify, reference, access)
+
+    async def retire(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
+        """Delete the version. Raises BadRequest, Conflict, DiscoveryError."""
+        from steadfaas_adapters.aws_lambda import control
+
+        await asyncio.to_thread(control.retire, reference, access)
+
+    async def publish(
+        self, target: str, access: Access = ANYBODY, *, description: str = ""
+    ) -> EndpointReference:
+        """Publish the function's code as it is now. Raises BadRequest, DiscoveryError."""
+        grammar.parse(target, dev=True)
+        from steadfaas_adapters.aws_lambda import control
+
+        return await asyncio.to_thread(control.publish, target, access, description)
+
+
+ADAPTER: Final = AwsLambda()

@@ -1,0 +1,335 @@
+"""Asks Lambda's control plane about versions: what an alias points to, what there is, what to drop.
+
+Functions here block; the adapter runs them in threads. Everything that lists is read page by page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from steadfaas.errors import BadRequest, Conflict, DiscoveryError
+from steadfaas.spi import Access, EndpointReference, Evidence, Version
+from steadfaas_adapters.aws_lambda import target
+from steadfaas_adapters.aws_lambda.clients import clients
+from steadfaas_adapters.aws_lambda.target import FunctionTarget, Kind
+
+NAME: Final = "aws-lambda"
+# Facts that tell whether a version is still the same: hashes of the package and of the settings.
+HASHES: Final = ("code_sha256", "config_sha256")
+# While a version gets ready (network cards, SnapStart): seconds between looks, and looks.
+_WAIT: Final = {"Delay": 1, "MaxAttempts": 20}
+_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "403"})
+_LATER: Final = frozenset(
+    {"TooManyRequestsException", "ThrottlingException", "ServiceException", "RequestLimitExceeded"}
+)
+_MISSING: Final = "ResourceNotFoundException"
+_MOST_TAGS: Final = 20
+_LONGEST: Final = 500
+
+
+def resolve(text: str, access: Access, *, dev: bool) -> EndpointReference:
+    """The version that a target means now, with what Lambda says of it."""
+    wanted = target.parse(text, dev=dev)
+    with _explained(wanted):
+        client = _client(wanted, access)
+        if wanted.kind is Kind.VERSION:
+            return _version(client, wanted)
+        if wanted.kind is Kind.LATEST:
+            return _latest(client, wanted)
+        if wanted.kind is Kind.ALIAS:
+            return _pinned(
+                client, wanted, _aliased(client, wanted, dev=dev), {"alias": wanted.qualifier}
+            )
+        return _pinned(client, wanted, _newest(client, wanted), {})
+
+
+def publish(text: str, access: Access, description: str) -> EndpointReference:
+    """Publish the code as it is now. Without a change since the last time, Lambda gives the version
+    that there is (API reference, `PublishVersion`)."""
+    wanted = target.parse(text, dev=True)
+    if wanted.kind not in (Kind.NEWEST, Kind.LATEST):
+        raise BadRequest(
+            f"what is published is the function's newest code: write '{target.PREFIX}"
+            f"{wanted.function}', without '{wanted.qualifier}'"
+        )
+    with _explained(wanted):
+        client = _client(wanted, access)
+        # A version made while an update is under way would be the old code.
+        client.get_waiter("function_updated_v2").wait(
+            FunctionName=wanted.function, WaiterConfig=_WAIT
+        )
+        before = client.get_function_configuration(FunctionName=wanted.function)
+        # The guard: if somebody deploys at this very moment, Lambda refuses.
+        made = client.publish_version(
+            FunctionName=wanted.function,
+            CodeSha256=before["CodeSha256"],
+            **({"Description": description} if description else {}),
+        )
+        return _pinned(client, wanted, made["Version"], {"published_by": "steadfaas"})
+
+
+def list_versions(text: str, access: Access) -> list[Version]:
+    """All published versions, the highest number first, with the aliases that point to each."""
+    wanted = target.parse(text, dev=True)
+    with _explained(wanted):
+        client = _client(wanted, access)
+        names: dict[str, list[str]] = {}
+        for alias in _pages(client, "list_aliases", "Aliases", FunctionName=wanted.function):
+            weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+            for number in (alias["FunctionVersion"], *weights):
+                names.setdefault(number, []).append(alias["Name"])
+        found = [
+            Version(
+                label=each["Version"],
+                uri=each["FunctionArn"],
+                created_at=_milliseconds(each.get("LastModified")),
+                names=tuple(sorted(names.get(each["Version"], ()))),
+                facts=_facts({"Configuration": each}),
+            )
+            for each in _published(client, wanted)
+        ]
+    return sorted(found, key=lambda version: int(version.label), reverse=True)
+
+
+def verify(reference: EndpointReference, access: Access) -> list[str]:
+    """What is other about a version than was recorded of it."""
+    wanted = target.parse(reference.uri, dev=True)
+    with _explained(wanted):
+        try:
+            found = _described(_client(wanted, access), wanted, wanted.qualifier or target.LATEST)
+        except _botocore_error() as error:
+            if _code(error) != _MISSING:
+                raise
+            return [f"Lambda has no version {wanted.qualifier} of {wanted.name} (any more)"]
+    now = _facts(found)
+    return [
+        f"{name} was {reference.facts[name]} at registration and is {now[name]} now"
+        for name in HASHES
+        if name in reference.facts and name in now and reference.facts[name] != now[name]
+    ]
+
+
+def retire(reference: EndpointReference, access: Access) -> None:
+    """Delete a version. Raises Conflict while an alias points to it."""
+    wanted = target.parse(reference.uri, dev=True)
+    if wanted.kind is not Kind.VERSION:
+        # Without a number the whole function would go, for good.
+        raise BadRequest(f"only a version can be deleted, and {reference.uri} is none")
+    with _explained(wanted):
+        client = _client(wanted, access)
+        names = [
+            alias["Name"]
+            for alias in _pages(client, "list_aliases", "Aliases", FunctionName=wanted.function)
+            if _points_to(alias, wanted.qualifier)
+        ]
+        if names:
+            raise Conflict(
+                f"version {wanted.qualifier} of {wanted.name} is what the"
+                f" {'alias' if len(names) == 1 else 'aliases'} {', '.join(sorted(names))} point to;"
+                " point them elsewhere first (aws lambda update-alias)"
+            )
+        client.delete_function(FunctionName=wanted.function, Qualifier=wanted.qualifier)
+
+
+# --- one version -------------------------------------------------------------------------------
+
+
+def _version(client: Any, wanted: FunctionTarget) -> EndpointReference:
+    """Its ARN says that it is immutable. What Lambda says of it is kept as well, if we may ask."""
+    try:
+        return _pinned(client, wanted, wanted.qualifier, {}, Evidence.GRAMMAR)
+    except _botocore_error() as error:
+        if _code(error) not in _DENIED or wanted.arn is None:
+            raise
+    facts = {"unverified": "lambda:GetFunction is denied here, so its hashes are not known"}
+    return EndpointReference(NAME, wanted.arn, Evidence.GRAMMAR, facts)
+
+
+def _latest(client: Any, wanted: FunctionTarget) -> EndpointReference:
+    found = client.get_function(FunctionName=wanted.function)
+    arn = f"{_plain_arn(found['Configuration']['FunctionArn'])}:{target.LATEST}"
+    return EndpointReference(NAME, arn, Evidence.MUTABLE, _facts(found))
+
+
+def _pinned(
+    client: Any,
+    wanted: FunctionTarget,
+    number: str,
+    facts: dict[str, str],
+    evidence: Evidence = Evidence.CONTROL_PLANE,
+) -> EndpointReference:
+    found = _described(client, wanted, number)
+    state = found["Configuration"].get("State", "Active")
+    if state == "Pending":
+        client.get_waiter("published_version_active").wait(
+            FunctionName=wanted.function, Qualifier=number, WaiterConfig=_WAIT
+        )
+    if state == "Failed":
+        reason = found["Configuration"].get("StateReason", "no reason given")
+        raise DiscoveryError(
+            f"version {number} of {wanted.name} cannot run: {reason}", code="META0003", status=400
+        )
+    # An alias is answered with its own ARN: what counts is the number.
+    arn = f"{_plain_arn(found['Configuration']['FunctionArn'])}:{number}"
+    return EndpointReference(NAME, arn, evidence, {**_facts(found), **facts})
+
+
+def _described(client: Any, wanted: FunctionTarget, number: str) -> dict[str, Any]:
+    # The one call of the control plane with a generous limit (100 a second).
+    found: dict[str, Any] = client.get_function(FunctionName=wanted.function, Qualifier=number)
+    return found
+
+
+def _aliased(client: Any, wanted: FunctionTarget, *, dev: bool) -> str:
+    alias = client.get_alias(FunctionName=wanted.function, Name=wanted.qualifier)
+    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    number = str(alias["FunctionVersion"])
+    if weights:
+        shares = ", ".join(f"{share:.0%} to version {each}" for each, share in weights.items())
+        raise BadRequest(
+            f"the alias '{wanted.qualifier}' splits its traffic ({shares}, the rest to version"
+            f" {number}), so it names no single version. Register each of them by number"
+        )
+    if number == target.LATEST:
+        raise BadRequest(
+            f"the alias '{wanted.qualifier}' points to $LATEST, which the next deploy overwrites;"
+            " publish a version and point the alias to that"
+        )
+    return number
+
+
+def _newest(client: Any, wanted: FunctionTarget) -> str:
+    numbers = [int(each["Version"]) for each in _published(client, wanted)]
+    if not numbers:
+        raise BadRequest(
+            f"the function '{wanted.name}' has no published version yet: add --publish, or run"
+            f" 'aws lambda publish-version --function-name {wanted.name}' first"
+        )
+    return str(max(numbers))
+
+
+def _published(client: Any, wanted: FunctionTarget) -> Iterator[dict[str, Any]]:
+    for each in _pages(
+        client, "list_versions_by_function", "Versions", FunctionName=wanted.function
+    ):
+        if each["Version"] != target.LATEST:
+            yield each
+
+
+def _points_to(alias: dict[str, Any], number: str) -> bool:
+    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    return number == alias["FunctionVersion"] or number in weights
+
+
+def _pages(client: Any, call: str, field: str, **arguments: str) -> Iterator[dict[str, Any]]:
+    for page in client.get_paginator(call).paginate(**arguments):
+        yield from page[field]
+
+
+# --- what Lambda says of a version ---------------------------------------------------------------
+
+
+def _facts(found: dict[str, Any]) -> dict[str, str]:
+    known = found["Configuration"]
+    facts = {
+        "code_sha256": known.get("CodeSha256"),
+        "config_sha256": known.get("ConfigSha256"),
+        "runtime": known.get("Runtime"),
+        # The patch version, which AWS may move under a published version (runtime management).
+        "runtime_version": (known.get("RuntimeVersionConfig") or {}).get("RuntimeVersionArn"),
+        "published_at": known.get("LastModified"),
+        "description": known.get("Description"),
+    }
+    tags = sorted((found.get("Tags") or {}).items())[:_MOST_TAGS]
+    facts |= {f"tag:{name}": value for name, value in tags}
+    return {name: str(value)[:_LONGEST] for name, value in facts.items() if value}
+
+
+def _plain_arn(arn: str) -> str:
+    """The function's ARN, without the qualifier that an answer may have behind it."""
+    return ":".join(arn.split(":")[:7])
+
+
+def _milliseconds(written: str | None) -> int | None:
+    if not written:
+        return None
+    with contextlib.suppress(ValueError):
+        moment = datetime.fromisoformat(written)
+        return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+    return None
+
+
+# --- clients and errors ------------------------------------------------------------------------
+
+
+def _client(wanted: FunctionTarget, access: Access) -> Any:
+    known = clients()
+    return known.control(wanted.region or known.region(), access.assume_role_arn)
+
+
+def _botocore_error() -> type[Exception]:
+    from botocore.exceptions import ClientError
+
+    error: type[Exception] = ClientError
+    return error
+
+
+def _code(error: Exception) -> str:
+    response = getattr(error, "response", None) or {}
+    return str((response.get("Error") or {}).get("Code", ""))
+
+
+@contextlib.contextmanager
+def _explained(wanted: FunctionTarget) -> Iterator[None]:
+    """Turn what boto3 raises into a sentence that helps."""
+    clients()  # says what to install, if boto3 is not there
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, WaiterError
+
+    try:
+        yield
+    except WaiterError as error:
+        raise DiscoveryError(
+            f"'{wanted.function}' was not ready in time: {error}. Try again in a moment",
+            code="META0003",
+            status=503,
+            retryable=True,
+        ) from error
+    except ClientError as error:
+        raise _refused(error, wanted) from error
+    except NoCredentialsError as error:
+        raise DiscoveryError(
+            "there are no AWS credentials where this runs: set AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY, name a profile with AWS_PROFILE, or give the machine a role",
+            code="META0003",
+            status=403,
+        ) from error
+    except BotoCoreError as error:
+        raise DiscoveryError(
+            f"the Lambda API cannot be asked: {error}", code="META0003", status=503, retryable=True
+        ) from error
+
+
+def _refused(error: Any, wanted: FunctionTarget) -> DiscoveryError:
+    code = _code(error)
+    said = str(error.response.get("Error", {}).get("Message", "")).rstrip(".")
+    what = f"{error.operation_name} of '{wanted.function}' was refused ({code}: {said})"
+    if code == _MISSING:
+        number = f" {wanted.kind.value} '{wanted.qualifier}' of" if wanted.qualifier else ""
+        return DiscoveryError(
+            f"Lambda knows no{number or ' function'} '{wanted.function}' ({said}). Check the name,"
+            " the region and the account",
+            code="META0003",
+            status=404,
+        )
+    if code in _DENIED:
+        return DiscoveryError(
+            f"{what}; allow lambda:{error.operation_name} on the function and its versions"
+            " ('FUNCTION' and 'FUNCTION:*')",
+            code="META0003",
+            status=403,
+        )
+    later = code in _LATER
+    return DiscoveryError(what, code="META0003", status=503 if later else 400, retryable=later)

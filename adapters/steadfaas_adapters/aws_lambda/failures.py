@@ -1,0 +1,227 @@
+"""What Lambda's failures mean for the attempt that met them.
+
+The exception's name decides, never the status: 410 is a file system that hiccups, and 502 stands
+for a deleted key as well as for a network card that warms up (API reference, `Invoke`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from steadfaas.errors import AttemptFailure, Verdict
+
+# The exceptions of `Invoke`, and what signing and throttling before it may answer.
+VERDICTS: Final[Mapping[Verdict, frozenset[str]]] = {
+    # The version is no more. Numbers are never given again, so nobody needs to try again.
+    Verdict.GONE: frozenset(
+        {
+            "CodeArtifactUserDeletedException",
+            "NoPublishedVersionException",
+            "ResourceNotFoundException",
+            "RuntimeAliasDeletedException",
+            "RuntimeVersionDeletedException",
+        }
+    ),
+    # It is there, and broken until somebody does something about it.
+    Verdict.DENIED: frozenset(
+        {
+            "AccessDenied",
+            "AccessDeniedException",
+            "CodeArtifactUserFailedException",
+            "EC2AccessDeniedException",
+            "EFSMountFailureException",
+            "ENILimitReachedException",
+            "ExpiredTokenException",
+            "IncompleteSignatureException",
+            "InvalidClientTokenId",
+            "InvalidRuntimeException",
+            "InvalidSecurityGroupIDException",
+            "InvalidSignatureException",
+            "InvalidSubnetIDException",
+            "InvalidZipFileException",
+            "KMSAccessDeniedException",
+            "KMSDisabledException",
+            "KMSInvalidStateException",
+            "KMSNotFoundException",
+            "MissingAuthenticationTokenException",
+            "OptInRequired",
+            "S3FilesMountFailureException",
+            "ServiceQuotaExceededException",
+            "SnapStartException",
+            "SubnetIPAddressLimitReachedException",
+            "UnrecognizedClientException",
+        }
+    ),
+    Verdict.THROTTLED: frozenset({"ThrottlingException", "TooManyRequestsException"}),
+    # It will pass by itself.
+    Verdict.RETRY: frozenset(
+        {
+            "CodeArtifactUserPendingException",
+            "EC2ThrottledException",
+            "EC2UnexpectedException",
+            "EFSIOException",
+            "EFSMountConnectivityException",
+            "EFSMountTimeoutException",
+            "ENINotReadyException",
+            "InternalFailure",
+            "ResourceConflictException",
+            "ResourceNotReadyException",
+            "S3FilesMountConnectivityException",
+            "S3FilesMountTimeoutException",
+            "ServiceException",
+            "ServiceUnavailableException",
+            "SnapStartNotReadyException",
+            "SnapStartRegenerationFailureException",
+            "SnapStartTimeoutException",
+        }
+    ),
+    Verdict.TOO_LARGE: frozenset(
+        {
+            "RequestEntityTooLargeException",
+            "RequestTooLargeException",
+            "SerializedRequestEntityTooLargeException",
+        }
+    ),
+    # We asked wrongly: asking again changes nothing.
+    Verdict.BUG: frozenset(
+        {
+            "DurableExecutionAlreadyStartedException",
+            "InvalidParameterValueException",
+            "InvalidRequestContentException",
+            "ModeNotSupportedException",
+            "RecursiveInvocationException",
+            "UnsupportedMediaTypeException",
+            "ValidationException",
+        }
+    ),
+}
+# Another call a moment later may find it ready: worth a few tries within the attempt. The function
+# has not run.
+BRIEF: Final = frozenset(
+    {
+        "CodeArtifactUserPendingException",
+        "EC2ThrottledException",
+        "ENINotReadyException",
+        "ResourceConflictException",
+        "ResourceNotReadyException",
+        "SnapStartNotReadyException",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+
+_VERDICT_OF: Final = {name: verdict for verdict, names in VERDICTS.items() for name in names}
+_CODES: Final = {
+    Verdict.GONE: "SF0003",
+    Verdict.DENIED: "SF0004",
+    Verdict.THROTTLED: "RT0023",
+    Verdict.RETRY: "RT0010",
+    Verdict.TOO_LARGE: "RT0019",
+    Verdict.BUG: "SF0005",
+}
+_NEXT_STEPS: Final = {
+    Verdict.GONE: (
+        "This version will not come back. Look for code that goes on with the journal: 'steadfaas"
+        " check INVOCATION --deployment ID', then 'steadfaas invocations resume INVOCATION"
+        " --deployment ID'; or kill it"
+    ),
+    Verdict.DENIED: (
+        "Somebody has to correct this on AWS; the invocation stays on this version and goes on then"
+    ),
+}
+_MOST_TEXT: Final = 1000
+_SECOND: Final = 1000
+
+
+class Refusal(AttemptFailure):
+    """Lambda did not run the function. `exception` is the name of its exception."""
+
+    def __init__(self, exception: str, failure: AttemptFailure) -> None:
+        super().__init__(
+            failure.code,
+            failure.message,
+            http_code=failure.http_code,
+            verdict=failure.verdict,
+            retry_after=failure.retry_after,
+        )
+        self.exception = exception
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes, arn: str) -> Refusal:
+    """What an error answer of the API means. Unknown ones go by their status."""
+    said = _object(body)
+    # `ResourceNotFoundException:http://…`, or `namespace#Name` in a body.
+    written = headers.get("x-amzn-errortype") or str(said.get("__type") or said.get("code") or "")
+    name = written.partition(":")[0].rpartition("#")[2] or f"status {status}"
+    verdict = _VERDICT_OF.get(name) or _by_status(status)
+    sentence = str(said.get("Message") or said.get("message") or "").strip()[:_MOST_TEXT]
+    reason = f", {said['Reason']}" if said.get("Reason") else ""
+    step = f". {_NEXT_STEPS[verdict]}" if verdict in _NEXT_STEPS else ""
+    message = f"Lambda refused to run {arn} ({name}{reason}): {sentence.rstrip('.')}{step}"
+    failure = AttemptFailure(
+        _CODES[verdict],
+        message,
+        http_code=status if verdict in (Verdict.THROTTLED, Verdict.TOO_LARGE) else 500,
+        verdict=verdict,
+        retry_after=_retry_after(headers) if verdict is Verdict.THROTTLED else None,
+    )
+    return Refusal(name, failure)
+
+
+def function_error(kind: str, payload: bytes) -> AttemptFailure:
+    """The function itself failed: it raised, crashed, ran out of time or memory."""
+    said = _object(payload)
+    error = str(said.get("errorType") or kind)
+    text = str(said.get("errorMessage") or "").strip()[:_MOST_TEXT]
+    trace = said.get("stackTrace")
+    lines = trace if isinstance(trace, list) else []
+    if error == "Function.ResponseSizeTooLarge":
+        return AttemptFailure(
+            "RT0003",
+            f"the function answered with more than Lambda carries (6 MB): {text}. Keep large values"
+            " elsewhere and return references to them",
+            verdict=Verdict.TOO_LARGE,
+        )
+    timed_out = error == "Sandbox.Timedout" or "Task timed out after" in text
+    return AttemptFailure(
+        "RT0001" if timed_out else "RT0007",
+        f"the function failed ({error}): {text}",
+        stacktrace="".join(str(line) for line in lines),
+    )
+
+
+def another_version(executed: str, version: str, arn: str) -> AttemptFailure:
+    """An answer of code that is not the pinned one is no result."""
+    return AttemptFailure(
+        "SF0005",
+        f"Lambda ran version {executed or '(it does not say)'} instead of {version} of {arn}; what"
+        " it answered was thrown away. Something between here and Lambda rewrites calls",
+        verdict=Verdict.BUG,
+    )
+
+
+def _by_status(status: int) -> Verdict:
+    if status == 429:
+        return Verdict.THROTTLED
+    if status in (401, 403):
+        return Verdict.DENIED
+    return Verdict.RETRY if status >= 500 or status == 408 else Verdict.BUG
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {"Message": body.decode("utf-8", "replace")}
+    return found if isinstance(found, dict) else {"errorMessage": str(found)}
+
+
+def _retry_after(headers: Mapping[str, str]) -> int | None:
+    """Milliseconds. Lambda sends seconds, or nothing."""
+    try:
+        seconds = float(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return int(seconds * _SECOND) if 0 < seconds < 86_400 else None

@@ -1,0 +1,72 @@
+"""`steadfaas deployments verify` and `retire`: a deployment's version on its platform."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from steadfaas.cli import admin, consent, drain, platforms, render
+from steadfaas.cli.commands import Json, Yes
+from steadfaas.cli.exits import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from steadfaas.spi import Access, EndpointReference, Versioned
+
+_Id = Annotated[str, typer.Argument(metavar="ID", help="A deployment id, dp_….")]
+
+
+def verify(identifier: _Id, as_json: Json = False) -> None:
+    """Ask the platform whether it still has the version, unchanged. Ends with 1 if it does not.
+
+    Example: steadfaas deployments verify dp_10WhCjMVvnlgwL8TRBx8Pu1
+    """
+    deployment = admin.call("GET", admin.path("deployments", identifier))
+    adapter, reference, access = _on_platform(deployment)
+    problems = platforms.run(adapter.verify(reference, access))
+    if as_json:
+        render.print_json({"id": identifier, "uri": reference.uri, "problems": problems})
+        if problems:
+            raise typer.Exit(ExitCode.REFUSED)
+    elif problems:
+        raise CommandError(
+            f"{reference.uri} is not what was registered: {'; '.join(problems)}.", ExitCode.REFUSED
+        )
+    else:
+        typer.echo(f"{identifier} is unchanged: {reference.uri}")
+
+
+def retire(identifier: _Id, yes: Yes = False, as_json: Json = False) -> None:
+    """Delete a drained deployment's version on its platform, and then the deployment.
+
+    Example: steadfaas deployments retire dp_10WhCjMVvnlgwL8TRBx8Pu1
+    """
+    path = admin.path("deployments", identifier)
+    deployment = admin.call("GET", path)
+    adapter, reference, access = _on_platform(deployment)
+    state = drain.state(deployment, {})
+    if state != "drained":
+        still = f": {drain.one_line(deployment['drain'])}" if "drain" in deployment else ""
+        raise CommandError(
+            f"{identifier} is not drained{still}. Wait with 'steadfaas deployments wait"
+            f" {identifier}'.",
+            ExitCode.REFUSED,
+        )
+    consent.ask(f"Delete {reference.uri} for good, and remove {identifier}?", yes=yes)
+    platforms.run(adapter.retire(reference, access))
+    admin.call("DELETE", path)
+    if as_json:
+        render.print_json({"id": identifier, "uri": reference.uri, "retired": True})
+    else:
+        typer.echo(f"Retired {reference.uri}, and removed {identifier}")
+
+
+def _on_platform(deployment: dict[str, Any]) -> tuple[Versioned, EndpointReference, Access]:
+    from steadfaas.spi import EndpointReference, Evidence
+
+    uri = str(deployment.get("arn") or deployment.get("uri"))
+    adapter = platforms.adapter_of(uri)
+    evidence = Evidence(deployment.get("evidence") or Evidence.ASSERTED.value)
+    reference = EndpointReference(adapter.name, uri, evidence, deployment.get("facts") or {})
+    access = platforms.access(deployment.get("assume_role_arn"))
+    return platforms.versioned(adapter), reference, access
