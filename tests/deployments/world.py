@@ -194,8 +194,12 @@ class FakeClock:
 
 
 def installed_adapters() -> Adapters:
-    """The adapter that ships, without relying on installed metadata."""
-    return Adapters([EntryPoint("plain-http", "steadfaas_adapters.plain_http:ADAPTER", GROUP)])
+    """The adapters that ship, without relying on installed metadata."""
+    homes = {"aws-lambda": "aws_lambda", "plain-http": "plain_http"}
+    return Adapters(
+        EntryPoint(name, f"steadfaas_adapters.{home}:ADAPTER", GROUP)
+        for name, home in homes.items()
+    )
 
 
 @dataclass

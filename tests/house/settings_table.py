@@ -27,6 +27,8 @@ def written_default(name: str) -> str:
         return format_duration(value)
     if "bytes" in allowed:
         return f"{value // _MIB}MiB" if value % _MIB == 0 else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

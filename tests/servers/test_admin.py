@@ -14,6 +14,8 @@ from tests.deployments.world import announce, run, service, serving
 from tests.servers.admin_world import DRAINED, UNKNOWN, admin
 from tests.support.processes import PythonService
 
+FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:greeter"
+
 # --- before anything else ----------------------------------------------------------------------
 
 
@@ -138,12 +140,16 @@ def test_registration_answers_in_the_reference_shape() -> None:
                 "min_protocol_version": 5,
                 "max_protocol_version": 7,
                 "sdk_version": "scripted/1.0",
+                "uri": one.uri,
+                "evidence": "asserted",
             }
             deployment = {
                 "id": id,
                 "uri": one.uri,
                 "protocol_type": "RequestResponse",
                 "http_version": "HTTP/1.1",
+                "adapter": "plain-http",
+                "evidence": "asserted",
                 "created_at": "2026-09-21T14:13:20.669000000Z",
                 "min_protocol_version": 5,
                 "max_protocol_version": 7,
@@ -273,7 +279,12 @@ def test_a_broken_promise_is_refused_or_reported() -> None:
         ({"uri": 5}, 422, "'uri' is invalid"),
         ({"uri": "localhost:9080"}, 400, "is not absolute"),
         ({"uri": "http://u:p@127.0.0.1/"}, 400, "password"),
-        ({"arn": "arn:aws:lambda:eu-central-1:1:function:f:1"}, 422, "not supported by this build"),
+        ({"arn": "arn:aws:lambda:eu-central-1:1:function:f:1"}, 400, "is not a Lambda target"),
+        ({"arn": f"{FUNCTION}:live"}, 400, f"Write 'lambda:{FUNCTION}@live'"),
+        ({"arn": FUNCTION}, 400, "names no version"),
+        ({"arn": f"{FUNCTION}:$LATEST"}, 400, "is the code that the next deploy overwrites"),
+        ({"target": "lambda:a b"}, 400, "'target' is invalid. Reason: 'lambda:a b' is not"),
+        ({"uri": "http://127.0.0.1:1/", "assume_role_arn": "me"}, 400, "not the ARN of a role"),
         ({"uri": "http://127.0.0.1:1/", "force": "yes"}, 422, "'force' is invalid"),
         ({"uri": "http://127.0.0.1:1/", "breaking": 1}, 422, "'breaking' is invalid"),
         ({"uri": "http://127.0.0.1:1/", "metadata": {"a": 1}}, 422, "'metadata.a' is invalid"),

@@ -46,9 +46,7 @@ def register(
     dry_run: DryRun = False,
     publish: Annotated[
         bool,
-        typer.Option(
-            "--publish", help="Publish the function's code as it is now, first."
-        ),
+        typer.Option("--publish", help="Publish the function's code as it is now, first."),
     ] = False,
     description: Annotated[
         str, typer.Option(metavar="TEXT", help="With --publish: what the version is, a commit say.")
@@ -56,9 +54,7 @@ def register(
     assume_role_arn: AssumeRole = None,
     dev: Annotated[
         bool,
-        typer.Option(
-            "--dev", help="Take a target whose code may change ('up --dev')."
-        ),
+        typer.Option("--dev", help="Take a target whose code may change ('up --dev')."),
     ] = False,
     header: _Header = None,
     metadata: Annotated[

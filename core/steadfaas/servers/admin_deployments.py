@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from steadfaas.servers.admin_bodies import RegisterDeployment, UpdateDeployment
 
 _ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
+# In Restate's API an `arn` is a Lambda function's.
+_ARNS_ARE_OF: Final = "aws-lambda"
 _BLOCKERS_IN_LIST: Final = 5
 _BLOCKERS_IN_DETAIL: Final = 100
 # Other work has its turn after so many encoded deployments.
@@ -106,7 +108,7 @@ def _registration(body: RegisterDeployment, who: str, *, force_by_default: bool)
         field_name=field_name,
         headers=additional_headers(body.additional_headers or {}),
         metadata=body.metadata or {},
-        adapter=body.adapter,
+        adapter=body.adapter or (_ARNS_ARE_OF if field_name == "arn" else None),
         access=Access(_role(body.assume_role_arn)),
         dev=body.dev,
         breaking=body.breaking,
