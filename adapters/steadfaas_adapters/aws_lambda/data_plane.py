@@ -13,7 +13,6 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -101,15 +100,15 @@ class LambdaDataPlane:
             stop_before_delay,
         )
 
-        waits = partial(_wait, last=first)
-        await asyncio.sleep(waits(None))
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_brief),
-            stop=stop_after_attempt(_ATTEMPTS - 1) | stop_before_delay(_PATIENCE_SECONDS),
-            wait=waits,
+            stop=stop_after_attempt(_ATTEMPTS) | stop_before_delay(_PATIENCE_SECONDS),
+            wait=_wait,
             reraise=True,
         ):
             with attempt:
+                if attempt.retry_state.attempt_number == 1:
+                    raise first
                 return await self._once(pin, event)
         raise AssertionError("a retry loop ends by returning or raising")
 
@@ -230,16 +229,12 @@ def _brief(error: BaseException) -> bool:
     return isinstance(error, Refusal) and error.exception in failures.BRIEF
 
 
-def _wait(state: RetryCallState | None, last: Refusal) -> float:
+def _wait(state: RetryCallState) -> float:
     """Seconds before the next try: what Lambda asked for, or a little more each time."""
-    tries, refused = 0, last
-    if state is not None and state.outcome is not None:
-        error = state.outcome.exception()
-        tries = state.attempt_number
-        refused = error if isinstance(error, Refusal) else last
-    if refused.retry_after is not None:
-        return float(min(refused.retry_after / 1000, _PATIENCE_SECONDS))
-    longest = min(_FIRST_WAIT * 2**tries, _LONGEST_WAIT)
+    refused = None if state.outcome is None else state.outcome.exception()
+    if isinstance(refused, Refusal) and refused.retry_after is not None:
+        return refused.retry_after / 1000
+    longest = min(_FIRST_WAIT * 2**state.attempt_number, _LONGEST_WAIT)
     return random.uniform(longest / 2, longest)
 
 

@@ -30,11 +30,17 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def ran(body: bytes = b"", *, version: str = "7", status: int = 200, **headers: str) -> Answer:
+def ran(
+    body: bytes = b"",
+    *,
+    version: str = "7",
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Answer:
     """What comes back when a version ran and its SDK answered."""
     envelope = {
         "statusCode": status,
-        "headers": headers,
+        "headers": headers or {},
         "body": base64.b64encode(body).decode(),
         "isBase64Encoded": True,
     }

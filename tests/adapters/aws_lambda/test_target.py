@@ -64,7 +64,7 @@ REFUSED = [
     ("lambda:greeter@0", "those start at 1"),
     (f"{FUNCTION}:", "is not a Lambda target"),
     (f"{FUNCTION}:7:8", "is not a Lambda target"),
-    (f"{FUNCTION}:٧", "is not a Lambda target"),
+    (f"{FUNCTION}:\u0667", "is not a Lambda target"),
     (f"{FUNCTION}:7 ", "is not a Lambda target"),
     ("arn:aws:lambda:eu-central-1:1:function:greeter:7", "is not a Lambda target"),
     ("arn:aws:lambda:nowhere:123456789012:function:greeter:7", "is not a Lambda target"),
