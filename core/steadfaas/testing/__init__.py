@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from steadfaas.testing.failures import InvocationFailed, NonDeterminism, Refused, Stuck
     from steadfaas.testing.handles import Attempt, Attempts, Deployment, Invocation
     from steadfaas.testing.kit import Steadfaas
+    from steadfaas.testing.local_lambda import LocalLambda
     from steadfaas.testing.stories import JournalEntry
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Invocation",
     "InvocationFailed",
     "JournalEntry",
+    "LocalLambda",
     "NonDeterminism",
     "Refused",
     "Steadfaas",
@@ -44,6 +46,7 @@ _HOMES: Final = {
     "testing.failures": ("InvocationFailed", "NonDeterminism", "Refused", "Stuck"),
     "testing.handles": ("Attempt", "Attempts", "Deployment", "Invocation"),
     "testing.kit": ("Steadfaas",),
+    "testing.local_lambda": ("LocalLambda",),
     "testing.stories": ("JournalEntry",),
 }
 

@@ -43,9 +43,8 @@ class Call:
     @property
     def service(self) -> str:
         """The service that the signature names; a request without one is for Lambda."""
-        scope = re.search(
-            r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", self.headers.get("Authorization", "")
-        )
+        signature = self.headers.get("Authorization", "")
+        scope = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", signature)
         return scope[1] if scope else "lambda"
 
     def parameter(self, name: str) -> str | None:
@@ -80,7 +79,7 @@ class ControlPlane:
         lambda_backends[place.account][place.region]._lambdas = self._storage
         iam = iam_backends[place.account][partition_of(place.region)]
         iam.reset()
-        iam.create_role(_ROLE, "{}", "/", None, "", [], 3600)
+        iam.create_role(_ROLE, "{}", "/", None, "", [], None)
 
     # What the data plane asks.
 
@@ -102,7 +101,7 @@ class ControlPlane:
         return self._aliases(reference.name).get(reference.qualifier)
 
     def reserved_concurrency(self, name: str) -> int | None:
-        """How many invocations of a function may run at once. Versions share the limit of $LATEST."""
+        """How many invocations of a function may run at once: of all its versions together."""
         reserved = self._storage._get_latest(name).reserved_concurrency
         return None if reserved is None else int(reserved)
 
@@ -178,25 +177,26 @@ class ControlPlane:
     def _ask_moto(self, call: Call) -> Reply:
         place = self.place
         scope = f"Credential=local/20200101/{place.region}/{call.service}/aws4_request"
+        headers = {
+            **call.headers,
+            # moto takes the region and the service from the signature, which it does not check.
+            "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none",
+            "x-moto-account-id": place.account,
+        }
         builder = EnvironBuilder(
             path=call.path,
             base_url=f"http://{call.service}.{place.region}.amazonaws.com",
             method=call.method,
             query_string=call.query,
-            headers={
-                **call.headers,
-                # moto takes the region and the service from the signature, which it does not check.
-                "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none",
-                "x-moto-account-id": place.account,
-            },
+            headers=list(headers.items()),
             data=call.body,
         )
         try:
-            parts, status, headers = run_wsgi_app(self._moto, builder.get_environ(), buffered=True)
+            parts, status, answered = run_wsgi_app(self._moto, builder.get_environ(), buffered=True)
         except NotImplementedError as error:
             raise _not_offered(call) from error
-        reply = Reply(int(status.split()[0]), b"".join(parts), dict(headers.items()))
-        if reply.status in (404, 405) and "html" in headers.get("Content-Type", ""):
+        reply = Reply(int(status.split()[0]), b"".join(parts), dict(answered.items()))
+        if reply.status in (404, 405) and "html" in answered.get("Content-Type", ""):
             raise _not_offered(call)
         return reply
 
@@ -208,13 +208,8 @@ class ControlPlane:
         for key in _LISTS:
             if key in answer:
                 _take_page(answer, key, call)
-        for found in (
-            answer,
-            answer.get("Configuration"),
-            *answer.get("Versions", ()),
-            *answer.get("Functions", ()),
-        ):
-            if found and "CodeSha256" in found:
+        for found in _configurations(answer):
+            if "CodeSha256" in found:
                 _complete(found)
         for found in (answer, *answer.get("Aliases", ())):
             if "AliasArn" in found:
@@ -275,6 +270,12 @@ def weights_of(alias: LambdaAlias) -> dict[str, float]:
 def _alias_revision(alias: Mapping[str, Any]) -> str:
     state = {name: value for name, value in alias.items() if name != "RevisionId"}
     return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(state, sort_keys=True)))
+
+
+def _configurations(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Where an answer may hold a function's configuration."""
+    one = answer.get("Configuration", answer)
+    return [one, *answer.get("Versions", ()), *answer.get("Functions", ())]
 
 
 def _complete(configuration: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _RUNTIME: Final = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
+_PARTS: Final = ("moto", "flask", "boto3", "awslambdaric")
+
 _accounts: Final[set[str]] = set()
 _accounts_lock: Final = threading.Lock()
 
@@ -228,11 +230,7 @@ def _check_parts() -> None:
             "LocalLambda runs handlers under AWS's own runtime client (awslambdaric), which there"
             " is for Linux only. Use Linux, WSL or a container."
         )
-    missing = [
-        name
-        for name in ("moto", "flask", "boto3", "awslambdaric")
-        if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in _PARTS if importlib.util.find_spec(name) is None]
     if missing:
         raise NotUsable(
             f"LocalLambda needs {', '.join(missing)}. Run: pip install 'steadfaas[testing]'."

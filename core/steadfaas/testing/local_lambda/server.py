@@ -48,7 +48,7 @@ class Server:
         self._place = place
         self._invoker = Invoker(self.control, self.fleet, watch)
         self._front = Front(self.control, self.fleet, self._invoker)
-        self._web: web.Server[web.BaseRequest] | None = None
+        self._web: web.Server | None = None
         self._listening: asyncio.Server | None = None
 
     async def start(self, port: int) -> None:
