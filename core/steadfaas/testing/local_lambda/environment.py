@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,10 +29,11 @@ _INIT_SECONDS: Final = 10.0
 class ExecutionEnvironment:
     """One process of a version. `start` it once, then `run` events one at a time."""
 
-    def __init__(self, version: FunctionVersion, log: LogStream) -> None:
+    def __init__(self, version: FunctionVersion, log: LogStream, installed_packages: bool) -> None:
         self.version = version
         self.log = log
         self.usable = True
+        self._installed_packages = installed_packages
         self._api = RuntimeApi(self._taken, self._finish)
         self._process: asyncio.subprocess.Process | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -46,9 +46,7 @@ class ExecutionEnvironment:
         address = await self._api.start()
         with self.log.path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                # Without the folder of the program among the places to import from.
-                *("-P", str(bootstrap.__file__), str(os.getpid()), self.version.handler),
+                *bootstrap.command(self.version.handler, self._installed_packages),
                 cwd=task_root,
                 env={**variables, "AWS_LAMBDA_RUNTIME_API": address},
                 stdin=asyncio.subprocess.DEVNULL,

@@ -41,6 +41,7 @@ class Fleet:
         logs: LogStreams,
         *,
         limit: int,
+        installed_packages: bool,
         reserved: Callable[[str], int | None],
         is_current: Callable[[FunctionVersion], bool],
         variables: Callable[[FunctionVersion, Path, str], Mapping[str, str]],
@@ -48,6 +49,7 @@ class Fleet:
         self._task_roots = task_roots
         self._logs = logs
         self._limit = limit
+        self._installed_packages = installed_packages
         self._reserved = reserved
         self._is_current = is_current
         self._variables = variables
@@ -71,7 +73,7 @@ class Fleet:
         cold = environment is None
         if environment is None:
             log = self._logs.open(version.name, version.version)
-            environment = ExecutionEnvironment(version, log)
+            environment = ExecutionEnvironment(version, log, self._installed_packages)
         self._busy.add(environment)
         try:
             if cold:

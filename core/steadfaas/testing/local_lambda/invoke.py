@@ -12,7 +12,6 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
@@ -21,23 +20,13 @@ from steadfaas.testing.local_lambda.control_plane import ControlPlane, weights_o
 from steadfaas.testing.local_lambda.fleet import Fleet, Run
 from steadfaas.testing.local_lambda.functions import FunctionVersion
 from steadfaas.testing.local_lambda.names import Reference
+from steadfaas.testing.local_lambda.report import Report
 from steadfaas.testing.local_lambda.runtime_api import Event
 
 REQUEST_LIMIT: Final = 6_291_456  # bytes
 _EVENT_LIMIT: Final = 1_048_576  # bytes of an asynchronous invocation
 
 _Start = Callable[[FunctionVersion, Event], Awaitable[Run]]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """An invocation that has ended, for whoever watches. `milliseconds` include a cold start."""
-
-    version_arn: str
-    request_id: str
-    cold_start: bool
-    milliseconds: float
-    error: str | None
 
 
 class Invoker:

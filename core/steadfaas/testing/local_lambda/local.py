@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from steadfaas.errors import SteadfaasError
 from steadfaas.testing.local_lambda import variables
@@ -17,9 +17,7 @@ from steadfaas.testing.local_lambda.archive import Code, package
 from steadfaas.testing.local_lambda.log_streams import LogStreams
 from steadfaas.testing.local_lambda.loop_thread import LoopThread
 from steadfaas.testing.local_lambda.names import LATEST, Place
-
-if TYPE_CHECKING:
-    from steadfaas.testing.local_lambda.invoke import Report
+from steadfaas.testing.local_lambda.report import Report
 
 _RUNTIME: Final = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -41,9 +39,10 @@ class LocalLambda:
     code that shares its loop with a server, call those that invoke or publish in a thread.
 
     `port` is on 127.0.0.1, 0 takes a free one. `max_concurrency` is how many execution environments
-    of a version may be busy at once. `logs` is a folder to keep what functions print; without one
-    it is forgotten at the end. `watch` is called, in the server's thread, with each invocation
-    that has run.
+    of a version may be busy at once. Handlers can import what is installed beside steadfaas, unless
+    `installed_packages` is false: then only what they bring along. `logs` is a folder to keep what
+    functions print; without one it is forgotten at the end. `watch` is called, in the server's
+    thread, with each invocation that has run.
 
     Raises NotUsable where a part is missing, or another instance of this process has the account;
     OSError when the port cannot be taken.
@@ -56,6 +55,7 @@ class LocalLambda:
         port: int = 0,
         *,
         max_concurrency: int = 10,
+        installed_packages: bool = True,
         logs: str | Path | None = None,
         watch: Callable[[Report], None] | None = None,
     ) -> None:
@@ -72,7 +72,14 @@ class LocalLambda:
         self._loop = LoopThread("local-lambda")
         self._open = True
         try:
-            self._server = Server(self._place, folder / "tasks", self._logs, max_concurrency, watch)
+            self._server = Server(
+                self._place,
+                folder / "tasks",
+                self._logs,
+                max_concurrency=max_concurrency,
+                installed_packages=installed_packages,
+                watch=watch,
+            )
             self._loop.call(self._server.start(port))
         except BaseException:
             self._end()

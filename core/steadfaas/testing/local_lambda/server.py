@@ -14,9 +14,10 @@ from steadfaas.testing.local_lambda.control_plane import ControlPlane
 from steadfaas.testing.local_lambda.fleet import Fleet
 from steadfaas.testing.local_lambda.front import Front
 from steadfaas.testing.local_lambda.functions import FunctionVersion
-from steadfaas.testing.local_lambda.invoke import Invoker, Report
+from steadfaas.testing.local_lambda.invoke import Invoker
 from steadfaas.testing.local_lambda.log_streams import LogStreams
 from steadfaas.testing.local_lambda.names import Place, Reference
+from steadfaas.testing.local_lambda.report import Report
 from steadfaas.testing.local_lambda.runtime_api import LOOPBACK
 from steadfaas.testing.local_lambda.task_roots import TaskRoots
 
@@ -32,7 +33,9 @@ class Server:
         place: Place,
         folder: Path,
         logs: LogStreams,
+        *,
         max_concurrency: int,
+        installed_packages: bool,
         watch: Callable[[Report], None] | None,
     ) -> None:
         self.endpoint_url = ""
@@ -41,6 +44,7 @@ class Server:
             TaskRoots(folder, self._code),
             logs,
             limit=max_concurrency,
+            installed_packages=installed_packages,
             reserved=self.control.reserved_concurrency,
             is_current=self.control.is_current,
             variables=self._variables,
