@@ -383,3 +383,39 @@ handler = restate.app([greeter])
     assert answer["statusCode"] == 200
     manifest = json.loads(base64.b64decode(answer["body"]))
     assert [each["name"] for each in manifest["services"]] == ["Greeter"]
+
+
+def test_a_package_that_is_no_zip(local_lambda: LocalLambda) -> None:
+    functions = local_lambda.client()
+    functions.create_function(
+        FunctionName="broken",
+        Role=local_lambda.role,
+        Runtime="python3.12",
+        Handler="app.handler",
+        Code={"ZipFile": b"no zip"},
+    )
+    with pytest.raises(functions.exceptions.InvalidZipFileException):
+        invoke(local_lambda, "broken")
+
+
+def test_versions_published_at_once_hold_the_code_they_were_given(
+    local_lambda: LocalLambda, publish: Publish
+) -> None:
+    words = [f"word {number}" for number in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        versions = list(pool.map(lambda word: publish(saying(word), name="greeter"), words))
+    assert len(set(versions)) == 6
+    assert [result(local_lambda, version) for version in versions] == words
+
+
+def test_an_event_that_waits_is_dropped_with_its_function(
+    local_lambda: LocalLambda, publish: Publish, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path)
+    functions = local_lambda.client()
+    version = publish(WAITING, name="waiter")
+    functions.put_function_concurrency(FunctionName="waiter", ReservedConcurrentExecutions=0)
+    invoke(local_lambda, version, gate.event, InvocationType="Event")
+    functions.delete_function(FunctionName="waiter")
+    assert result(local_lambda, publish(saying("there"), name="greeter")) == "there"
+    assert list(tmp_path.iterdir()) == []

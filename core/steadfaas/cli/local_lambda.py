@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import signal
@@ -76,11 +77,11 @@ def _tell(report: Report) -> None:
     function = report.version_arn.partition(":function:")[2]
     cold = " · cold start" if report.cold_start else ""
     failed = "" if report.error is None else f" · failed: {report.error}"
-    typer.echo(f"{function} · {report.milliseconds:.1f} ms{cold}{failed}")
+    _line(f"{function} · {report.milliseconds:.1f} ms{cold}{failed}")
 
 
 def _tell_json(report: Report) -> None:
-    typer.echo(
+    _line(
         json.dumps(
             {
                 "version_arn": report.version_arn,
@@ -91,3 +92,9 @@ def _tell_json(report: Report) -> None:
             }
         )
     )
+
+
+def _line(text: str) -> None:
+    # Whoever reads may leave: functions run on.
+    with contextlib.suppress(BrokenPipeError):
+        typer.echo(text)

@@ -19,7 +19,13 @@ from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from steadfaas.testing.local_lambda.api_errors import ApiError, Reply, invalid_parameter, not_found
+from steadfaas.testing.local_lambda.api_errors import (
+    ApiError,
+    Reply,
+    invalid_parameter,
+    not_found,
+    unreadable,
+)
 from steadfaas.testing.local_lambda.functions import FunctionVersion
 from steadfaas.testing.local_lambda.names import LATEST, Place, Reference, partition_of
 from steadfaas.testing.local_lambda.storage import Storage, config_sha256, revision_id
@@ -52,8 +58,11 @@ class Call:
         return parse_qs(self.query).get(name, [None])[0]
 
     def json(self) -> dict[str, Any]:
-        """The body, empty where there is none."""
-        return dict(json.loads(self.body)) if self.body else {}
+        """The body, empty where there is none. Raises ApiError."""
+        try:
+            return dict(json.loads(self.body or b"{}"))
+        except (ValueError, TypeError) as error:
+            raise unreadable(error) from error
 
 
 class ControlPlane:
@@ -102,6 +111,8 @@ class ControlPlane:
 
     def reserved_concurrency(self, name: str) -> int | None:
         """How many invocations of a function may run at once: of all its versions together."""
+        if name not in self._storage._functions:
+            return None
         reserved = self._storage._get_latest(name).reserved_concurrency
         return None if reserved is None else int(reserved)
 
@@ -288,8 +299,11 @@ def _complete(configuration: dict[str, Any]) -> None:
 
 def _take_page(answer: dict[str, Any], key: str, call: Call) -> None:
     """Cut a list down to the page that was asked for. The marker is where the page begins."""
-    start = int(call.parameter("Marker") or 0)
-    size = min(int(call.parameter("MaxItems") or _PAGE), _PAGE)
+    try:
+        start = int(call.parameter("Marker") or 0)
+        size = min(int(call.parameter("MaxItems") or _PAGE), _PAGE)
+    except ValueError as error:
+        raise invalid_parameter(f"Marker and MaxItems are not understood: {error}") from error
     if len(answer[key]) > start + size:
         answer["NextMarker"] = str(start + size)
     answer[key] = answer[key][start : start + size]

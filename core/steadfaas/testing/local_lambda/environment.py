@@ -32,7 +32,7 @@ class ExecutionEnvironment:
     def __init__(self, version: FunctionVersion, log: LogStream, installed_packages: bool) -> None:
         self.version = version
         self.log = log
-        self.usable = True
+        self.usable = False
         self._installed_packages = installed_packages
         self._api = RuntimeApi(self._taken, self._finish)
         self._process: asyncio.subprocess.Process | None = None
@@ -55,6 +55,7 @@ class ExecutionEnvironment:
                 start_new_session=True,
             )
         self._watching = asyncio.create_task(self._watch(self._process))
+        self.usable = True
 
     async def run(self, event: Event) -> Outcome:
         """Have the process work on an event; what came of it. Afterwards see `usable`."""
@@ -66,6 +67,9 @@ class ExecutionEnvironment:
             self._finish(self._exit_error())
         try:
             outcome = await self._outcome
+        except asyncio.CancelledError:
+            self.kill()  # the process may not know of it
+            raise
         finally:
             self._outcome = None
             if self._timer is not None:

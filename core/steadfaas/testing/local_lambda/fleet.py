@@ -16,6 +16,8 @@ from steadfaas.testing.local_lambda.runtime_api import Event, Outcome
 from steadfaas.testing.local_lambda.task_roots import TaskRoots
 
 _RETRY_AFTER_SECONDS: Final = "1"
+# Environments that are kept warm, of all versions together: each takes some 40 MB.
+_IDLE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,7 @@ class Fleet:
 
     async def refresh(self) -> None:
         """Look again at what exists: end the environments of versions deleted or changed."""
-        for environment in list(self._idle):
-            if not self._is_current(environment.version):
-                self._idle.remove(environment)
-                self._end(environment)
+        self._end_idle(lambda each: not self._is_current(each.version))
         await self._tell_waiting()
 
     def crash(self, arn: str) -> int:
@@ -109,9 +108,7 @@ class Fleet:
 
     async def end_all(self) -> None:
         """Kill all processes, and wait until they are gone. What they worked on fails."""
-        for environment in self._idle:
-            self._end(environment)
-        self._idle.clear()
+        self._end_idle(lambda _: True)
         for environment in self._busy:
             environment.kill()
         async with self._freed:
@@ -130,9 +127,10 @@ class Fleet:
         return None
 
     def _take_idle(self, version: FunctionVersion) -> ExecutionEnvironment | None:
-        """The one that was used last: the others may then be idle for long."""
+        """The one that was used last, so that the others can be idle for long."""
+        self._end_idle(lambda each: not each.usable)
         for environment in reversed(self._idle):
-            if environment.version == version and environment.usable:
+            if environment.version == version:
                 self._idle.remove(environment)
                 return environment
         return None
@@ -141,6 +139,7 @@ class Fleet:
         self._busy.discard(environment)
         if environment.usable and self._is_current(environment.version):
             self._idle.append(environment)
+            self._end_idle(self._idle[:-_IDLE].__contains__)
         else:
             self._end(environment)
         await self._tell_waiting()
@@ -148,6 +147,11 @@ class Fleet:
     async def _tell_waiting(self) -> None:
         async with self._freed:
             self._freed.notify_all()
+
+    def _end_idle(self, which: Callable[[ExecutionEnvironment], bool]) -> None:
+        for environment in list(filter(which, self._idle)):
+            self._idle.remove(environment)
+            self._end(environment)
 
     def _end(self, environment: ExecutionEnvironment) -> None:
         ending = asyncio.create_task(environment.gone())

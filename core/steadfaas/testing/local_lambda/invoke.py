@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import random
 import time
@@ -15,7 +16,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from urllib.parse import unquote
 
-from steadfaas.testing.local_lambda.api_errors import ApiError, Reply, invalid_parameter
+from steadfaas.testing.local_lambda.api_errors import (
+    ApiError,
+    Reply,
+    invalid_parameter,
+    unreadable,
+)
 from steadfaas.testing.local_lambda.control_plane import ControlPlane, weights_of
 from steadfaas.testing.local_lambda.fleet import Fleet, Run
 from steadfaas.testing.local_lambda.functions import FunctionVersion
@@ -38,7 +44,7 @@ class Invoker:
         self._control = control
         self._fleet = fleet
         self._watch = watch
-        self._later: set[asyncio.Task[Run]] = set()
+        self._later: set[asyncio.Task[None]] = set()
 
     async def invoke(
         self, function: str, qualifier: str | None, headers: Mapping[str, str], body: bytes
@@ -85,9 +91,14 @@ class Invoker:
         return FunctionVersion.of(self._control.function(reference))
 
     def _run_later(self, version: FunctionVersion, event: Event) -> None:
-        task = asyncio.create_task(self._watched(self._fleet.run_when_possible, version, event))
+        task = asyncio.create_task(self._run_unheard(version, event))
         self._later.add(task)
         task.add_done_callback(self._later.discard)
+
+    async def _run_unheard(self, version: FunctionVersion, event: Event) -> None:
+        # The function may be deleted before its turn comes, and nobody waits to be told.
+        with contextlib.suppress(ApiError):
+            await self._watched(self._fleet.run_when_possible, version, event)
 
     async def _watched(self, start: _Start, version: FunctionVersion, event: Event) -> Run:
         begun = time.perf_counter()
@@ -122,11 +133,7 @@ def _check_payload(kind: str, body: bytes) -> None:
     try:
         json.loads(body or b"{}")
     except ValueError as error:
-        raise ApiError(
-            400,
-            "InvalidRequestContentException",
-            f"Could not parse request body into json: {error}",
-        ) from error
+        raise unreadable(error) from error
 
 
 def too_large(size: int, kind: str, limit: int) -> ApiError:

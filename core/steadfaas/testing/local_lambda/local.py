@@ -69,6 +69,7 @@ class LocalLambda:
         self._logs = LogStreams(folder / "logs" if logs is None else Path(logs))
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
+        self._publishing = threading.Lock()
         self._loop = LoopThread("local-lambda")
         self._open = True
         try:
@@ -148,17 +149,11 @@ class LocalLambda:
             "MemorySize": memory,
             "Environment": {"Variables": dict(environment or {})},
         }
-        functions = self.client()
-        try:
-            functions.update_function_code(FunctionName=name, ZipFile=packed.zip_file)
-            functions.update_function_configuration(FunctionName=name, **settings)
-        except functions.exceptions.ResourceNotFoundException:
-            functions.create_function(
-                FunctionName=name, Role=self.role, Code={"ZipFile": packed.zip_file}, **settings
-            )
-        version = functions.publish_version(FunctionName=name, Description=description)
-        if alias is not None:
-            self.alias(name, alias, version["Version"])
+        with self._publishing:
+            self._write(name, packed.zip_file, settings)
+            version = self.client().publish_version(FunctionName=name, Description=description)
+            if alias is not None:
+                self.alias(name, alias, version["Version"])
         return str(version["FunctionArn"])
 
     def alias(self, name: str, alias: str, version: str | int) -> str:
@@ -193,6 +188,17 @@ class LocalLambda:
         if self._open:
             self._loop.call(self._server.close())
             self._end()
+
+    def _write(self, name: str, zip_file: bytes, settings: dict[str, Any]) -> None:
+        """Make $LATEST of a function what it is to be."""
+        functions = self.client()
+        try:
+            functions.update_function_code(FunctionName=name, ZipFile=zip_file)
+            functions.update_function_configuration(FunctionName=name, **settings)
+        except functions.exceptions.ResourceNotFoundException:
+            functions.create_function(
+                FunctionName=name, Role=self.role, Code={"ZipFile": zip_file}, **settings
+            )
 
     def _end(self) -> None:
         self._open = False

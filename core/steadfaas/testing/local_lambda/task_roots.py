@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from steadfaas.testing.local_lambda.api_errors import ApiError
 from steadfaas.testing.local_lambda.functions import FunctionVersion
 
 
@@ -26,7 +27,7 @@ class TaskRoots:
         self._unpacked: dict[tuple[str, str], asyncio.Task[Path]] = {}
 
     async def of(self, version: FunctionVersion) -> Path:
-        """The folder of a version."""
+        """The folder of a version. Raises ApiError for what is no zip."""
         key = (version.arn, version.code_sha256)
         if key not in self._unpacked:
             self._count += 1
@@ -43,6 +44,11 @@ class TaskRoots:
 
 def _unpack(packed: bytes, folder: Path) -> Path:
     folder.mkdir(parents=True)
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        archive.extractall(folder)
+    try:
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            archive.extractall(folder)
+    except zipfile.BadZipFile as error:
+        raise ApiError(
+            502, "InvalidZipFileException", "Lambda could not unzip the deployment package."
+        ) from error
     return folder
