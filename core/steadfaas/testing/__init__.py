@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from steadfaas.deployments.drain import Drain, DrainState
     from steadfaas.runtime.check import Findings
     from steadfaas.testing.asgi import AsgiApp
+    from steadfaas.testing.engine import EngineDidNotStart, Sent, SteadfaasEngine
     from steadfaas.testing.failures import InvocationFailed, NonDeterminism, Refused, Stuck
     from steadfaas.testing.handles import Attempt, Attempts, Deployment, Invocation
     from steadfaas.testing.kit import Steadfaas
@@ -28,6 +29,7 @@ __all__ = [
     "Deployment",
     "Drain",
     "DrainState",
+    "EngineDidNotStart",
     "Findings",
     "Invocation",
     "InvocationFailed",
@@ -35,7 +37,9 @@ __all__ = [
     "LocalLambda",
     "NonDeterminism",
     "Refused",
+    "Sent",
     "Steadfaas",
+    "SteadfaasEngine",
     "Stuck",
 ]
 
@@ -43,6 +47,7 @@ _HOMES: Final = {
     "deployments.drain": ("Drain", "DrainState"),
     "runtime.check": ("Findings",),
     "testing.asgi": ("AsgiApp",),
+    "testing.engine": ("EngineDidNotStart", "Sent", "SteadfaasEngine"),
     "testing.failures": ("InvocationFailed", "NonDeterminism", "Refused", "Stuck"),
     "testing.handles": ("Attempt", "Attempts", "Deployment", "Invocation"),
     "testing.kit": ("Steadfaas",),

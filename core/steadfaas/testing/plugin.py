@@ -1,11 +1,13 @@
-"""The pytest plugin: the fixtures `steadfaas`, `local_lambda` and `publish`, and a failure report.
+"""The pytest plugin: fixtures, and a report when a test fails.
 
-The fixture is synchronous and the engine starts with the first `await`, so that it runs in whatever
-loop the test runs in: pytest-asyncio in either mode, anyio, or a loop of the test's own. The engine
-is imported only by tests that use it.
+The fixture `steadfaas` is synchronous and the engine starts with the first `await`, so that it runs
+in whatever loop the test runs in: pytest-asyncio in either mode, anyio, or a loop of the test's own.
+The engine is imported only by tests that use it.
 
-One local Lambda serves all tests of a pytest process. It starts with the first that asks for it,
-and forgets its functions after each.
+`steadfaas_engine` is an engine in a process of its own.
+
+One local Lambda (`local_lambda`, `publish`) serves all tests of a pytest process. It starts with the
+first that asks for it, and forgets its functions after each.
 
 Marker `steadfaas(always_replay=True)`: look for handlers that are not deterministic. Its other
 keywords are those of `steadfaas.testing.Steadfaas`.
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 if TYPE_CHECKING:
+    from steadfaas.testing.engine import SteadfaasEngine
     from steadfaas.testing.kit import Steadfaas
     from steadfaas.testing.local_lambda import LocalLambda
 
@@ -78,6 +81,22 @@ def local_lambda(
 def publish(local_lambda: LocalLambda) -> Callable[..., str]:
     """Publish code as a version of a function; its ARN. See `LocalLambda.publish`."""
     return local_lambda.publish
+
+
+@pytest.fixture
+def steadfaas_engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SteadfaasEngine]:
+    """An engine in a process of its own, with real ports and real time.
+
+    It calls the Lambda of the fixture `local_lambda`, where the test uses that.
+    """
+    from steadfaas.testing.engine import SteadfaasEngine
+
+    if "local_lambda" in request.fixturenames:
+        request.getfixturevalue("local_lambda")  # before the engine takes over the environment
+    with SteadfaasEngine(tmp_path_factory.mktemp("steadfaas")) as engine:
+        yield engine
 
 
 @pytest.hookimpl(wrapper=True)
