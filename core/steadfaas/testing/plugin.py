@@ -1,13 +1,13 @@
 """The pytest plugin: fixtures, and a report when a test fails.
 
 The fixture `steadfaas` is synchronous and the engine starts with the first `await`, so that it runs
-in whatever loop the test runs in: pytest-asyncio in either mode, anyio, or a loop of the test's own.
-The engine is imported only by tests that use it.
+in whatever loop the test runs in: pytest-asyncio in either mode, anyio, or a loop of the test's
+own. The engine is imported only by tests that use it.
 
 `steadfaas_engine` is an engine in a process of its own.
 
-One local Lambda (`local_lambda`, `publish`) serves all tests of a pytest process. It starts with the
-first that asks for it, and forgets its functions after each.
+One local Lambda (`local_lambda`, `publish`) serves all tests of a pytest process. It starts with
+the first that asks for it, and forgets its functions after each.
 
 Marker `steadfaas(always_replay=True)`: look for handlers that are not deterministic. Its other
 keywords are those of `steadfaas.testing.Steadfaas`.
