@@ -147,23 +147,36 @@ def _body(files: dict[str, str]) -> list[str]:
     return [line.strip() for line in files["app.py"].splitlines()[2:-1]]
 
 
+PARENT = """
+import signal, sys
+from steadfaas.testing import LocalLambda
+
+code = '''
+import os, subprocess
+def handler(event, context):
+    child = subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL)
+    return f"{os.getpid()} {child.pid}"
+'''
+lam = LocalLambda()
+version = lam.publish({"app.py": code})
+print(lam.client().invoke(FunctionName=version)["Payload"].read().decode(), flush=True)
+if sys.argv[1] == "waits":
+    signal.pause()
+"""
+
+
 @pytest.mark.e2e
-def test_processes_die_with_a_parent_that_is_killed() -> None:
-    program = (
-        "import json, signal\n"
-        "from steadfaas.testing import LocalLambda\n"
-        "lam = LocalLambda()\n"
-        "version = lam.publish({'app.py': 'import os\\ndef handler(e, c): return os.getpid()'})\n"
-        "print(lam.client().invoke(FunctionName=version)['Payload'].read().decode(), flush=True)\n"
-        "signal.pause()\n"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+@pytest.mark.parametrize("how", ["waits", "ends"])
+def test_processes_die_with_a_parent_that_is_killed_or_forgets_them(how: str) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, how], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     with parent:
-        process = int(parent.stdout.readline())
-        assert not is_gone(process)
-        parent.kill()
-    wait_until_gone(process)
+        processes = [int(each) for each in json.loads(parent.stdout.readline()).split()]
+        if how == "waits":
+            assert not any(map(is_gone, processes))
+            parent.kill()
+    for process in processes:
+        wait_until_gone(process)
 
 
 @contextlib.contextmanager

@@ -62,14 +62,15 @@ class SteadfaasEngine:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "steadfaas.testing.engine", str(os.getpid()), "up"),
+                    *(sys.executable, "-m", "steadfaas.testing.engine", "up"),
                     *("--ingress", ingress, "--admin", admin),
                     *("--data-dir", str(self.folder / "data")),
                 ],
                 env=self._environment(),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         self._wait_until_ready()
 
@@ -305,11 +306,10 @@ def _free_port() -> int:
 def _main() -> None:
     """The engine's process: ends with its parent, and is `steadfaas up` apart from that."""
     from steadfaas.cli import main
-    from steadfaas.testing.local_lambda.bootstrap import die_with
+    from steadfaas.testing.local_lambda.bootstrap import die_with_parent
 
     if sys.platform.startswith("linux"):
-        die_with(int(sys.argv[1]))
-    del sys.argv[1]
+        die_with_parent()
     main()
 
 

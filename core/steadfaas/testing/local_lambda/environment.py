@@ -35,6 +35,8 @@ class ExecutionEnvironment:
         self.usable = False
         self._installed_packages = installed_packages
         self._api = RuntimeApi(self._taken, self._finish)
+        # The process dies when this end of a pipe is closed, also by our own end.
+        self._lifeline: int | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._watching: asyncio.Task[None] | None = None
         self._event: Event | None = None
@@ -44,16 +46,20 @@ class ExecutionEnvironment:
     async def start(self, task_root: Path, variables: Mapping[str, str]) -> None:
         """Start the process in a folder, with these environment variables and the API's address."""
         address = await self._api.start()
-        with self.log.path.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *bootstrap.command(self.version.handler, self._installed_packages),
-                cwd=task_root,
-                env={**variables, "AWS_LAMBDA_RUNTIME_API": address},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
+        until_closed, self._lifeline = os.pipe()
+        try:
+            with self.log.path.open("ab") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    *bootstrap.command(self.version.handler, self._installed_packages),
+                    cwd=task_root,
+                    env={**variables, "AWS_LAMBDA_RUNTIME_API": address},
+                    stdin=until_closed,
+                    stdout=log,
+                    stderr=asyncio.subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        finally:
+            os.close(until_closed)
         self._watching = asyncio.create_task(self._watch(self._process))
         self.usable = True
 
@@ -90,6 +96,9 @@ class ExecutionEnvironment:
         self.kill()
         if self._watching is not None:
             await self._watching
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
         await self._api.close()
 
     def _taken(self, event: Event) -> int:
