@@ -93,6 +93,40 @@ def test_two_instances_have_functions_of_their_own() -> None:
         assert result(two, second) == "two"
 
 
+@pytest.mark.e2e
+def test_logs_can_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    for _ in range(2):
+        with LocalLambda(account="111111111111", logs=tmp_path) as lam:
+            version = lam.publish(doing("print('said')"), name="sayer")
+            result(lam, version)
+            assert lam.logs(version) == "said\n"
+            lam.reset()
+            assert lam.logs(version) == ""
+    kept = sorted((tmp_path / "sayer/1").iterdir())
+    assert [path.read_text() for path in kept] == ["said\n"] * 2
+    assert (tmp_path / "mine").exists()
+
+
+@pytest.mark.e2e
+def test_closing_while_a_process_starts_waits_for_nothing() -> None:
+    lam = LocalLambda(account="111111111111")
+    version = lam.publish(doing("time.sleep(600)"), timeout=900)
+    asked = threading.Event()
+
+    def call() -> None:
+        functions = lam.client()
+        asked.set()
+        with contextlib.suppress(Exception):  # it may not even have arrived
+            functions.invoke(FunctionName=version)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    asked.wait()
+    lam.close()
+    caller.join()
+
+
 def test_an_account_is_for_one_instance() -> None:
     with LocalLambda(account="111111111111"), pytest.raises(NotUsable, match="an account of its"):
         LocalLambda(account="111111111111")

@@ -32,16 +32,21 @@ class ExecutionEnvironment:
     def __init__(self, version: FunctionVersion, log: LogStream, installed_packages: bool) -> None:
         self.version = version
         self.log = log
-        self.usable = False
         self._installed_packages = installed_packages
         self._api = RuntimeApi(self._taken, self._finish)
         # The process dies when this end of a pipe is closed, also by our own end.
         self._lifeline: int | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._ended = False
         self._watching: asyncio.Task[None] | None = None
         self._event: Event | None = None
         self._outcome: asyncio.Future[Outcome] | None = None
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._watching is not None and not self._ended
 
     async def start(self, task_root: Path, variables: Mapping[str, str]) -> None:
         """Start the process in a folder, with these environment variables and the API's address."""
@@ -61,7 +66,8 @@ class ExecutionEnvironment:
         finally:
             os.close(until_closed)
         self._watching = asyncio.create_task(self._watch(self._process))
-        self.usable = True
+        if self._ended:  # killed while it was started
+            self.kill()
 
     async def run(self, event: Event) -> Outcome:
         """Have the process work on an event; what came of it. Afterwards see `usable`."""
@@ -86,7 +92,7 @@ class ExecutionEnvironment:
 
     def kill(self) -> None:
         """End the process and all that it started, at once."""
-        self.usable = False
+        self._ended = True
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -128,7 +134,7 @@ class ExecutionEnvironment:
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         await process.wait()
-        self.usable = False
+        self._ended = True
         # A process that ends by itself may leave others behind.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -66,8 +66,9 @@ class Server:
     async def reset(self) -> None:
         """Forget all functions and end what runs of them."""
         await self._invoker.forget()
-        await self.fleet.end_all()
+        # First the functions, so that nothing new begins.
         await self._front.on_control_thread(self.control.reset)
+        await self.fleet.end_all()
 
     async def crash(self, arn: str) -> int:
         """Kill all processes of a version; how many there were."""
@@ -77,8 +78,7 @@ class Server:
         """Stop listening and end all processes. No call is answered any more."""
         if self._listening is not None:
             self._listening.close()
-        await self._invoker.forget()
-        await self.fleet.end_all()
+        await self.reset()
         if self._web is not None:
             self._web.pre_shutdown()
             await self._web.shutdown(_LAST_ANSWERS_SECONDS)
