@@ -131,6 +131,18 @@ def test_other_code_than_expected_is_not_published(local_lambda: LocalLambda) ->
     assert published["FunctionArn"] == first
 
 
+def test_a_published_version_is_not_changed(local_lambda: LocalLambda) -> None:
+    first = local_lambda.publish(saying("one"), name="greeter")
+    functions = local_lambda.client()
+    for call, words in (
+        (functions.update_function_configuration, {"Timeout": 9}),
+        (functions.update_function_code, {"ZipFile": b"other"}),
+    ):
+        with pytest.raises(functions.exceptions.InvalidParameterValueException, match="published"):
+            call(FunctionName=first, **words)
+    assert functions.get_function_configuration(FunctionName=first)["Timeout"] == 30
+
+
 def test_a_stale_revision_is_refused(local_lambda: LocalLambda) -> None:
     functions = local_lambda.client()
     stale = functions.exceptions.PreconditionFailedException

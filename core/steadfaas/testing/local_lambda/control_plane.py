@@ -94,36 +94,25 @@ class ControlPlane:
 
     def function(self, reference: Reference) -> LambdaFunction:
         """The version that a reference means. Raises ApiError."""
-        name, qualifier = reference.name, reference.qualifier
-        if name in self._storage._functions:
-            if qualifier in (None, LATEST):
-                return self._storage._get_latest(name)
-            found = self._storage._get_version(name, qualifier)
-            if found is not None:
-                return found
-        raise not_found(self.place.arn(name, qualifier))
+        found = self._storage.find(reference.name, reference.qualifier)
+        if found is None:
+            raise not_found(self.place.arn(reference.name, reference.qualifier))
+        return found
 
     def alias(self, reference: Reference) -> LambdaAlias | None:
         """The alias that a reference means, or None where it means something else."""
-        if reference.qualifier is None or reference.name not in self._storage._functions:
-            return None
-        return self._aliases(reference.name).get(reference.qualifier)
+        return self._aliases(reference.name).get(reference.qualifier or LATEST)
 
     def reserved_concurrency(self, name: str) -> int | None:
         """How many invocations of a function may run at once: of all its versions together."""
-        if name not in self._storage._functions:
-            return None
-        reserved = self._storage._get_latest(name).reserved_concurrency
+        latest = self._storage.find(name, None)
+        reserved = None if latest is None else latest.reserved_concurrency
         return None if reserved is None else int(reserved)
 
     def is_current(self, version: FunctionVersion) -> bool:
         """Whether the version exists and is still configured like this."""
-        try:
-            return version == FunctionVersion.of(
-                self.function(Reference(version.name, version.version))
-            )
-        except ApiError:
-            return False
+        found = self._storage.find(version.name, version.version)
+        return found is not None and version == FunctionVersion.of(found)
 
     # What clients ask.
 
@@ -135,7 +124,7 @@ class ControlPlane:
         if match is None:
             return self._repaired(call, self._ask_moto(call))
         reference = self.place.reference(unquote(match[2]), call.parameter("Qualifier"))
-        if reference.name not in self._storage._functions:
+        if self._storage.find(reference.name, None) is None:
             raise not_found(self.place.arn(reference.name, reference.qualifier))
         operation = match[3] or ""
         self._guard(call, operation.rstrip("/"), reference)
@@ -144,7 +133,7 @@ class ControlPlane:
 
     def _guard(self, call: Call, operation: str, reference: Reference) -> None:
         """Refuse what moto lets pass. Raises ApiError."""
-        latest = self._storage._get_latest(reference.name)
+        latest = self.function(Reference(reference.name))
         match call.method, operation:
             case "DELETE", "":
                 self._check_deletable(reference)
@@ -154,6 +143,8 @@ class ControlPlane:
                 _check_code(call.json().get("CodeSha256"), latest)
                 _check_revision(call.json(), revision_id(latest.get_configuration()))
             case "PUT", "/code" | "/configuration":
+                if reference.qualifier not in (None, LATEST):
+                    raise invalid_parameter("A published version cannot be changed, only $LATEST.")
                 _check_revision(call.json(), revision_id(latest.get_configuration()))
             case "PUT", _ if operation.startswith("/aliases/"):
                 alias = self.alias(Reference(reference.name, operation.rpartition("/")[2]))
@@ -183,7 +174,7 @@ class ControlPlane:
             )
 
     def _aliases(self, name: str) -> dict[str, LambdaAlias]:
-        return self._storage._aliases[self.place.arn(name)]
+        return self._storage.aliases_of(self.place.arn(name))
 
     def _ask_moto(self, call: Call) -> Reply:
         place = self.place
