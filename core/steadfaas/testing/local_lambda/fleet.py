@@ -22,7 +22,7 @@ _IDLE: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An invocation that has ended. `log_tail` is in base64."""
+    """An invocation that has ended. `log_tail`, if it was wanted, is in base64."""
 
     outcome: Outcome
     cold_start: bool
@@ -84,7 +84,8 @@ class Fleet:
                 await environment.start(root, variables)
             printed = environment.log.size()
             outcome = await environment.run(event)
-            return Run(outcome, cold, environment.log.tail(printed))
+            tail = environment.log.tail(printed) if event.wants_log else ""
+            return Run(outcome, cold, tail)
         finally:
             await self._give_back(environment)
 

@@ -60,6 +60,7 @@ class Invoker:
             function_arn=self._control.place.arn(reference.name, reference.qualifier),
             payload=body or b"{}",
             client_context=_client_context(headers),
+            wants_log=headers.get("X-Amz-Log-Type") == "Tail",
         )
         match kind:
             case "DryRun":
@@ -69,7 +70,7 @@ class Invoker:
                 return Reply(202, b"", executed)
             case "RequestResponse":
                 run = await self._watched(self._fleet.run, version, event)
-                return _answer(run, executed, headers)
+                return _answer(run, event, executed)
             case _:
                 raise invalid_parameter(f"'{kind}' is no invocation type.")
 
@@ -117,11 +118,11 @@ class Invoker:
         return run
 
 
-def _answer(run: Run, executed: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
+def _answer(run: Run, event: Event, executed: Mapping[str, str]) -> Reply:
     answer = {"Content-Type": "application/json", **executed}
     if run.outcome.failed:
         answer["X-Amz-Function-Error"] = "Unhandled"
-    if headers.get("X-Amz-Log-Type") == "Tail":
+    if event.wants_log:
         answer["X-Amz-Log-Result"] = run.log_tail
     return Reply(200, run.outcome.payload, answer)
 

@@ -25,12 +25,13 @@ _CLOSING_SECONDS: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a process is given to work on."""
+    """What a process is given to work on, and whether its caller wants to see what it prints."""
 
     request_id: str
     function_arn: str
     payload: bytes
     client_context: str | None = None
+    wants_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
