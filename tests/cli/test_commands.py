@@ -306,8 +306,8 @@ def test_every_command_has_an_example_that_is_understood() -> None:
     found = examples()
     assert len(found) > 30
     alone = (("up",), ("local-lambda",), ("adapters", "list"), ("adapters", "versions"))
-    for words in alone:
-        del found[words]  # these do without an engine
+    for each in alone:
+        del found[each]  # these do without an engine
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         nowhere = ["--admin-url", f"http://127.0.0.1:{free.getsockname()[1]}"]

@@ -86,7 +86,7 @@ class SteadfaasEngine:
         """End it as a crash would (SIGKILL)."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()  # reaps it, and closes our end of its input
             self._process = None
 
     def restart(self) -> None:
