@@ -87,6 +87,10 @@ def _headers(given: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _unpacked(content: bytes) -> bytes:
+    if not compresses():
+        raise AttemptFailure(
+            "RT0012", "the answer is packed with zstd, which was not asked for", verdict=Verdict.BUG
+        )
     zstd = _zstd()
     unpacker = zstd.ZstdDecompressor()
     try:
