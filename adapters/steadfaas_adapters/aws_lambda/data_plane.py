@@ -45,7 +45,7 @@ _PROBE_SECONDS: Final = 60
 # An answer is read up to this size (bytes); Lambda's own are far below.
 _MOST_BYTES: Final = 4 * envelope.LIMIT
 # Answers from this size on are read beside the event loop (bytes).
-_SLOW_FROM: Final = 256 * 1024
+_SLOW_FROM: Final = 64 * 1024
 # Settings that turned out wrong are read again, so often at most (seconds).
 _FORGET_AFTER: Final = 10.0
 
@@ -104,7 +104,7 @@ class LambdaDataPlane:
             if refused.exception in failures.NO_GOOD_KEYS:
                 self._forget(which, pin)
             raise
-        if len(payload) >= _SLOW_FROM or endpoint.compression:
+        if len(payload) >= _SLOW_FROM:
             return await asyncio.to_thread(envelope.unwrap, payload)
         return envelope.unwrap(payload)
 

@@ -483,7 +483,7 @@ class Throttling:
 
 
 @pytest.fixture
-def httpserver() -> Iterator[Throttling]:
+def httpserver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Throttling]:
     import threading
     from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -491,6 +491,7 @@ def httpserver() -> Iterator[Throttling]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     api = Throttling()
     with make_server("127.0.0.1", 0, api, handler_class=Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
