@@ -28,6 +28,7 @@ from tests.adapters.aws_lambda.scripted import (
     refused,
 )
 from tests.deployments.world import run
+from tests.runtime.in_process import eventually
 
 REQUEST = Request("POST", "/invoke/S/h", {"content-type": "x"}, b"journal")
 PINNED = Endpoint(ARN)
@@ -307,8 +308,7 @@ def test_a_version_is_opened_once_also_when_the_first_call_is_cancelled(
     @played(ran(b"frames"))
     async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
         calls = [asyncio.ensure_future(plane.call(PINNED, REQUEST)) for _ in range(5)]
-        while not opened:
-            await asyncio.sleep(0)
+        await eventually(lambda: bool(opened))
         calls[0].cancel()
         await asyncio.sleep(0)
         go_on.set()
@@ -331,8 +331,7 @@ def test_closing_in_the_middle_of_opening(monkeypatch: pytest.MonkeyPatch) -> No
     @played(ran())
     async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
         call = asyncio.ensure_future(plane.call(PINNED, REQUEST))
-        while not started.is_set():
-            await asyncio.sleep(0)
+        await eventually(started.is_set)
         await plane.close()
         with pytest.raises(asyncio.CancelledError):
             await call

@@ -12,6 +12,7 @@ from botocore.credentials import Credentials, DeferredRefreshableCredentials
 from steadfaas_adapters.aws_lambda import keys
 from steadfaas_adapters.aws_lambda.keys import Keys
 from tests.deployments.world import run
+from tests.runtime.in_process import eventually
 
 
 class Issuer:
@@ -58,8 +59,7 @@ def test_all_calls_share_one_renewal_and_it_outlives_the_first_of_them() -> None
         issuer.gate.clear()
         held = issuer.keys()
         waiting = [asyncio.ensure_future(held.current()) for _ in range(10)]
-        while not issuer.asked:
-            await asyncio.sleep(0)
+        await eventually(lambda: bool(issuer.asked))
         waiting[0].cancel()
         await asyncio.sleep(0)
         issuer.gate.set()
@@ -126,8 +126,7 @@ def test_closing_waits_for_nobody() -> None:
         issuer.gate.clear()
         held = issuer.keys()
         waiting = asyncio.ensure_future(held.current())
-        while not issuer.asked:
-            await asyncio.sleep(0)
+        await eventually(lambda: bool(issuer.asked))
         held.close()
         with pytest.raises(asyncio.CancelledError):
             await waiting
