@@ -57,5 +57,5 @@ $(VENV)/.ready-demo: pyproject.toml samples/demo/requirements.txt | $(BIN)/pytho
 # Dependency groups need pip 25.1.
 $(VENV)/.ready-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[sql,testing]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[aws,sql,testing]' --group dev
 	@touch $@
