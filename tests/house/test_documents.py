@@ -20,7 +20,7 @@ DOCUMENTS = sorted(
     ]
 )
 # A code that is raised stands in the source as a string of its own.
-CODE = re.compile(r'"((?:RT|META)\d{4})"')
+CODE = re.compile(r'"((?:RT|META|SF)\d{4})"')
 
 
 def _table(path: str, header: str) -> list[str]:
@@ -48,7 +48,7 @@ def test_the_settings_of_the_readme_are_right() -> None:
 
 def _documented_codes() -> set[str]:
     text = (ROOT / "core/docs/errors.md").read_text(encoding="utf-8")
-    return set(re.findall(r"^\| ((?:RT|META)\d{4}) \|", text, re.MULTILINE))
+    return set(re.findall(r"^\| ((?:RT|META|SF)\d{4}) \|", text, re.MULTILINE))
 
 
 def test_the_explained_error_codes_are_those_that_are_raised() -> None:
@@ -59,7 +59,7 @@ def test_the_explained_error_codes_are_those_that_are_raised() -> None:
 def test_every_explained_error_code_says_what_to_do() -> None:
     text = (ROOT / "core/docs/errors.md").read_text(encoding="utf-8")
     for line in text.splitlines():
-        if re.match(r"\| (?:RT|META)\d{4}", line):
+        if re.match(r"\| (?:RT|META|SF)\d{4}", line):
             cells = [cell.strip() for cell in line.strip("|").split("|")]
             assert len(cells) == 3
             assert all(len(cell) > 5 for cell in cells), line

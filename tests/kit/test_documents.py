@@ -45,9 +45,9 @@ def test_the_page_works_when_it_is_followed(tmp_path: Path) -> None:
             commands.append(block.text.strip())
         else:
             expected += int(block.text.split()[0])
-    assert len(commands) == expected == 4
+    assert len(commands) == expected == 5
     files = " ".join(command.rpartition(" ")[2] for command in commands)
-    # One run instead of four: starting Python is what takes the time.
+    # One run instead of five: starting Python is what takes the time.
     printed = _run(["bash", "-c", commands[0].rpartition(" ")[0] + " " + files], tmp_path)
     assert f"{expected} passed" in printed
 

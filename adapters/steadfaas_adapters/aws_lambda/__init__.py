@@ -8,15 +8,17 @@
 | `envelope.py` | the JSON around a request and its answer |
 | `failures.py` | each failure and its verdict |
 | `clients.py` | boto3, loaded on first use |
+| `keys.py` | what calls are signed with, and its renewal |
+| `threads.py` | how what blocks runs beside the event loop |
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from steadfaas.spi import ANYBODY, Access
 from steadfaas_adapters.aws_lambda import target as grammar
+from steadfaas_adapters.aws_lambda.threads import in_thread
 
 if TYPE_CHECKING:
     from steadfaas.spi import DataPlane, EndpointReference, Version
@@ -41,7 +43,7 @@ class AwsLambda:
         grammar.parse(target, dev=dev)  # says what is wrong without loading boto3
         from steadfaas_adapters.aws_lambda import control
 
-        return await asyncio.to_thread(control.resolve, target, access, dev=dev)
+        return await in_thread(control.resolve, target, access, dev=dev)
 
     def data_plane(self) -> DataPlane:
         """Calls to versions. Its connections belong to the running event loop."""
@@ -54,19 +56,19 @@ class AwsLambda:
         grammar.parse(target, dev=True)
         from steadfaas_adapters.aws_lambda import control
 
-        return await asyncio.to_thread(control.list_versions, target, access)
+        return await in_thread(control.list_versions, target, access)
 
     async def verify(self, reference: EndpointReference, access: Access = ANYBODY) -> list[str]:
         """What is other than it was at registration. Raises DiscoveryError."""
         from steadfaas_adapters.aws_lambda import control
 
-        return await asyncio.to_thread(control.verify, reference, access)
+        return await in_thread(control.verify, reference, access)
 
     async def retire(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
         """Delete the version. Raises BadRequest, Conflict, DiscoveryError."""
         from steadfaas_adapters.aws_lambda import control
 
-        await asyncio.to_thread(control.retire, reference, access)
+        await in_thread(control.retire, reference, access)
 
     async def publish(
         self, target: str, access: Access = ANYBODY, *, description: str = ""
@@ -75,7 +77,7 @@ class AwsLambda:
         grammar.parse(target, dev=True)
         from steadfaas_adapters.aws_lambda import control
 
-        return await asyncio.to_thread(control.publish, target, access, description)
+        return await in_thread(control.publish, target, access, description)
 
 
 ADAPTER: Final = AwsLambda()

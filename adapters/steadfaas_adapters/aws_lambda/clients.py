@@ -8,13 +8,15 @@ it. Everything here may block and is thread-safe; call it from a thread.
 from __future__ import annotations
 
 import os
+import ssl
 import threading
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
-from steadfaas.errors import AttemptFailure, BadRequest, RequestError, Verdict
+from steadfaas.errors import BadRequest, RequestError
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from botocore.credentials import Credentials
     from botocore.session import Session
 
@@ -23,19 +25,26 @@ _ATTEMPTS: Final = 5
 _CONNECT_SECONDS: Final = 5
 _READ_SECONDS: Final = 15
 
+NO_CREDENTIALS: Final = (
+    "there are no AWS credentials where this runs: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
+    " name a profile with AWS_PROFILE, or give the machine a role"
+)
+
 
 class Clients:
     """The clients for one set of AWS settings, one of each region and role."""
 
     def __init__(self) -> None:
         self._session = _botocore_session()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._clients: dict[tuple[str, str | None], Any] = {}
         self._roles: dict[tuple[str, str], Credentials] = {}
 
     def region(self) -> str:
         """The region that the settings name. Raises BadRequest."""
-        region = self._session.get_config_variable("region")
+        # botocore alone reads AWS_DEFAULT_REGION only; the command line and all other SDKs of AWS
+        # look here first.
+        region = os.environ.get("AWS_REGION") or self._session.get_config_variable("region")
         if not region:
             raise BadRequest(
                 "no AWS region is set where this runs: set AWS_REGION, or write the full ARN"
@@ -55,32 +64,31 @@ class Clients:
         return str(self.control(region, None).meta.endpoint_url)
 
     def credentials(self, region: str, role: str | None) -> Credentials:
-        """What calls are signed with; they renew themselves. Raises AttemptFailure (denied)."""
-        found = self._session.get_credentials()
-        if found is None:
-            raise AttemptFailure(
-                "SF0004",
-                "there are no AWS credentials where the engine runs: set AWS_ACCESS_KEY_ID and"
-                " AWS_SECRET_ACCESS_KEY, or give its machine a role",
-                verdict=Verdict.DENIED,
-            )
-        if role is None:
-            return found
+        """What calls are signed with; they can renew themselves. Raises NoCredentialsError."""
+        from botocore.exceptions import NoCredentialsError
+
         with self._lock:
+            found = self._session.get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            if role is None:
+                return found
             assumed = self._roles.get((region, role))
             if assumed is None:
                 assumed = self._roles[region, role] = self._assumed(found, region, role)
             return assumed
 
-    def ca_bundle(self) -> str | None:
-        """A file of certificates to trust, where the settings name one (AWS_CA_BUNDLE)."""
+    @cached_property
+    def trust(self) -> ssl.SSLContext | bool:
+        """Whom to trust: the usual authorities, or a file of certificates (AWS_CA_BUNDLE)."""
         bundle = self._session.get_config_variable("ca_bundle")
-        return None if bundle is None else str(bundle)
+        return True if bundle is None else ssl.create_default_context(cafile=bundle)
 
-    def _client(self, region: str, role: str | None) -> Any:
+    @cached_property
+    def _config(self) -> Config:
         from botocore.config import Config
 
-        config = Config(
+        return Config(
             # Slows down by itself where the API says so: 15 calls a second is all it grants
             # (developer guide, "Lambda quotas").
             retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
@@ -88,22 +96,25 @@ class Clients:
             read_timeout=_READ_SECONDS,
             user_agent_extra="steadfaas",
         )
-        session = self._session if role is None else _botocore_session()
+
+    def _client(self, region: str, role: str | None) -> Any:
+        session = self._session
         if role is not None:
-            session._credentials = self._assumed(self._session.get_credentials(), region, role)
+            session = _botocore_session()
+            session._credentials = self.credentials(region, role)
         import boto3
 
         made = boto3.Session(botocore_session=session)
-        return made.client("lambda", region_name=region, config=config)
+        return made.client("lambda", region_name=region, config=self._config)
 
     def _assumed(self, source: Credentials, region: str, role: str) -> Credentials:
         """Credentials of a role, which are fetched again some minutes before they expire."""
-        from functools import partial
-
         from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 
         fetcher = AssumeRoleCredentialFetcher(
-            client_creator=partial(self._session.create_client, region_name=region),
+            client_creator=partial(
+                self._session.create_client, region_name=region, config=self._config
+            ),
             source_credentials=source,
             role_arn=role,
             extra_args={"RoleSessionName": _SESSION_NAME},
@@ -117,6 +128,11 @@ def clients() -> Clients:
     """The clients for the AWS settings of this moment. Raises RequestError without boto3."""
     settings = frozenset((k, v) for k, v in os.environ.items() if k.startswith("AWS_"))
     return _clients(settings)
+
+
+def forget() -> None:
+    """Read all settings again next time: what they named is no good any more."""
+    _clients.cache_clear()
 
 
 @lru_cache(maxsize=4)

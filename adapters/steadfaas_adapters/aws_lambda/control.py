@@ -6,6 +6,7 @@ Functions here block; the adapter runs them in threads. Everything that lists is
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,18 +14,31 @@ from typing import Any, Final
 from steadfaas.errors import BadRequest, Conflict, DiscoveryError
 from steadfaas.spi import Access, EndpointReference, Evidence, Version
 from steadfaas_adapters.aws_lambda import target
-from steadfaas_adapters.aws_lambda.clients import clients
+from steadfaas_adapters.aws_lambda.clients import NO_CREDENTIALS, clients, forget
+from steadfaas_adapters.aws_lambda.failures import NO_GOOD_KEYS
 from steadfaas_adapters.aws_lambda.target import FunctionTarget, Kind
 
 NAME: Final = "aws-lambda"
 # Facts that tell whether a version is still the same: hashes of the package and of the settings.
 HASHES: Final = ("code_sha256", "config_sha256")
 # While a version gets ready (network cards, SnapStart): seconds between looks, and looks.
-_WAIT: Final = {"Delay": 1, "MaxAttempts": 20}
+_LOOK_SECONDS: Final = 1
+_LOOKS: Final = 20
+_WAIT: Final = {"Delay": _LOOK_SECONDS, "MaxAttempts": _LOOKS}
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "403"})
+# The last: something else is being done to the function at this moment.
 _LATER: Final = frozenset(
-    {"TooManyRequestsException", "ThrottlingException", "ServiceException", "RequestLimitExceeded"}
+    {
+        "TooManyRequestsException",
+        "ThrottlingException",
+        "Throttling",
+        "ServiceException",
+        "RequestLimitExceeded",
+        "ResourceConflictException",
+    }
 )
+# The same as in calls, under the names that STS has for them.
+_NO_GOOD_KEYS: Final = NO_GOOD_KEYS | {"ExpiredToken", "SignatureDoesNotMatch"}
 _MISSING: Final = "ResourceNotFoundException"
 _MOST_TAGS: Final = 20
 _LONGEST: Final = 500
@@ -57,10 +71,10 @@ def publish(text: str, access: Access, description: str) -> EndpointReference:
         )
     with _explained(wanted):
         client = _client(wanted, access)
-        # A version made while an update is under way would be the old code.
-        client.get_waiter("function_updated_v2").wait(
-            FunctionName=wanted.function, WaiterConfig=_WAIT
-        )
+        # A new function cannot be published yet; a version made while an update is under way would
+        # be the old code.
+        for ready in ("function_active_v2", "function_updated_v2"):
+            client.get_waiter(ready).wait(FunctionName=wanted.function, WaiterConfig=_WAIT)
         before = client.get_function_configuration(FunctionName=wanted.function)
         # The guard: if somebody deploys at this very moment, Lambda refuses.
         made = client.publish_version(
@@ -131,7 +145,14 @@ def retire(reference: EndpointReference, access: Access) -> None:
                 f" {'alias' if len(names) == 1 else 'aliases'} {', '.join(sorted(names))} point to;"
                 " point them elsewhere first (aws lambda update-alias)"
             )
-        client.delete_function(FunctionName=wanted.function, Qualifier=wanted.qualifier)
+        try:
+            client.delete_function(FunctionName=wanted.function, Qualifier=wanted.qualifier)
+        except _botocore_error() as error:
+            if _code(error) != "ResourceConflictException":
+                raise
+            raise Conflict(  # an alias came in between
+                f"Lambda did not delete version {wanted.qualifier} of {wanted.name} ({error})"
+            ) from error
 
 
 # --- one version -------------------------------------------------------------------------------
@@ -142,7 +163,7 @@ def _version(client: Any, wanted: FunctionTarget) -> EndpointReference:
     try:
         return _pinned(client, wanted, wanted.qualifier, {}, Evidence.GRAMMAR)
     except _botocore_error() as error:
-        if _code(error) not in _DENIED or wanted.arn is None:
+        if not _denied(error, "GetFunction") or wanted.arn is None:
             raise
     facts = {"unverified": "lambda:GetFunction is denied here, so its hashes are not known"}
     return EndpointReference(NAME, wanted.arn, Evidence.GRAMMAR, facts)
@@ -162,10 +183,18 @@ def _pinned(
     evidence: Evidence = Evidence.CONTROL_PLANE,
 ) -> EndpointReference:
     found = _described(client, wanted, number)
+    for _ in range(_LOOKS):
+        if found["Configuration"].get("State") != "Pending":
+            break
+        time.sleep(_LOOK_SECONDS)
+        found = _described(client, wanted, number)
     state = found["Configuration"].get("State", "Active")
     if state == "Pending":
-        client.get_waiter("published_version_active").wait(
-            FunctionName=wanted.function, Qualifier=number, WaiterConfig=_WAIT
+        raise DiscoveryError(
+            f"version {number} of {wanted.name} is not ready yet. Try again in a moment",
+            code="META0003",
+            status=503,
+            retryable=True,
         )
     if state == "Failed":
         reason = found["Configuration"].get("StateReason", "no reason given")
@@ -215,7 +244,7 @@ def _published(client: Any, wanted: FunctionTarget) -> Iterator[dict[str, Any]]:
     for each in _pages(
         client, "list_versions_by_function", "Versions", FunctionName=wanted.function
     ):
-        if each["Version"] != target.LATEST:
+        if each["Version"].isdecimal():  # else it is $LATEST or $LATEST.PUBLISHED, which move
             yield each
 
 
@@ -282,54 +311,100 @@ def _code(error: Exception) -> str:
     return str((response.get("Error") or {}).get("Code", ""))
 
 
+def _denied(error: Exception, operation: str) -> bool:
+    return _code(error) in _DENIED and getattr(error, "operation_name", "") == operation
+
+
 @contextlib.contextmanager
 def _explained(wanted: FunctionTarget) -> Iterator[None]:
     """Turn what boto3 raises into a sentence that helps."""
     clients()  # says what to install, if boto3 is not there
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, WaiterError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectionError,
+        HTTPClientError,
+        NoCredentialsError,
+        WaiterError,
+    )
 
     try:
         yield
     except WaiterError as error:
+        raise _unready(error, wanted) from error
+    except ClientError as error:
+        if _code(error) in _NO_GOOD_KEYS:
+            forget()
+        raise _refused(error, wanted) from error
+    except NoCredentialsError as error:
+        raise DiscoveryError(NO_CREDENTIALS, code="META0003", status=403) from error
+    except (ConnectionError, HTTPClientError) as error:
         raise DiscoveryError(
-            f"'{wanted.function}' was not ready in time: {error}. Try again in a moment",
+            f"the Lambda API cannot be asked: {error}. Check the region and the network",
             code="META0003",
             status=503,
             retryable=True,
         ) from error
-    except ClientError as error:
-        raise _refused(error, wanted) from error
-    except NoCredentialsError as error:
-        raise DiscoveryError(
-            "there are no AWS credentials where this runs: set AWS_ACCESS_KEY_ID and"
-            " AWS_SECRET_ACCESS_KEY, name a profile with AWS_PROFILE, or give the machine a role",
-            code="META0003",
-            status=403,
-        ) from error
     except BotoCoreError as error:
         raise DiscoveryError(
-            f"the Lambda API cannot be asked: {error}", code="META0003", status=503, retryable=True
+            f"the AWS settings where this runs cannot be used: {error}",
+            code="META0003",
+            status=400,
         ) from error
+
+
+def _unready(error: Any, wanted: FunctionTarget) -> DiscoveryError:
+    """Whatever a waiter saw in the end: a refusal, something that failed, or nothing yet."""
+    seen = error.last_response
+    if "Error" in seen:
+        from botocore.exceptions import ClientError
+
+        return _refused(ClientError(seen, "GetFunction"), wanted)
+    state = seen.get("Configuration", seen)
+    if "Failed" in (state.get("State"), state.get("LastUpdateStatus")):
+        reason = (
+            state.get("LastUpdateStatusReason") or state.get("StateReason") or "no reason given"
+        )
+        return DiscoveryError(
+            f"'{wanted.function}' cannot be published as it is: {reason}",
+            code="META0003",
+            status=400,
+        )
+    return DiscoveryError(
+        f"'{wanted.function}' was not ready in time: {error}. Try again in a moment",
+        code="META0003",
+        status=503,
+        retryable=True,
+    )
 
 
 def _refused(error: Any, wanted: FunctionTarget) -> DiscoveryError:
-    code = _code(error)
+    code, operation = _code(error), error.operation_name
     said = str(error.response.get("Error", {}).get("Message", "")).rstrip(".")
-    what = f"{error.operation_name} of '{wanted.function}' was refused ({code}: {said})"
+    what = f"{operation} of '{wanted.function}' was refused ({code}: {said})"
     if code == _MISSING:
-        number = f" {wanted.kind.value} '{wanted.qualifier}' of" if wanted.qualifier else ""
+        number = f"{wanted.kind.value} '{wanted.qualifier}' of" if wanted.qualifier else "function"
         return DiscoveryError(
-            f"Lambda knows no{number or ' function'} '{wanted.function}' ({said}). Check the name,"
-            " the region and the account",
+            f"Lambda knows no {number} '{wanted.function}' ({said}). Check the name, the region and"
+            " the account",
             code="META0003",
             status=404,
         )
+    if operation == "AssumeRole":
+        what = f"the role cannot be assumed ({code}: {said})"
+        step = "allow it in the role's trust policy, and sts:AssumeRole to whom this runs as"
+        return DiscoveryError(f"{what}; {step}", code="META0003", status=403)
     if code in _DENIED:
         return DiscoveryError(
-            f"{what}; allow lambda:{error.operation_name} on the function and its versions"
+            f"{what}; allow lambda:{operation} on the function and its versions"
             " ('FUNCTION' and 'FUNCTION:*')",
             code="META0003",
             status=403,
         )
-    later = code in _LATER
+    if code in _NO_GOOD_KEYS:
+        step = "check the AWS credentials and the clock where this runs"
+        return DiscoveryError(f"{what}; {step}", code="META0003", status=403)
+    later = (
+        code in _LATER or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 503
+    )
     return DiscoveryError(what, code="META0003", status=503 if later else 400, retryable=later)

@@ -22,8 +22,10 @@ from yarl import URL
 from steadfaas.errors import AttemptFailure, RequestError, Verdict
 from steadfaas.spi import Endpoint, Reply, Request
 from steadfaas_adapters.aws_lambda import envelope, failures, target
-from steadfaas_adapters.aws_lambda.clients import Clients, clients
+from steadfaas_adapters.aws_lambda.clients import NO_CREDENTIALS, clients, forget
 from steadfaas_adapters.aws_lambda.failures import Refusal
+from steadfaas_adapters.aws_lambda.keys import Keys
+from steadfaas_adapters.aws_lambda.threads import in_thread
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
@@ -40,46 +42,79 @@ _CONNECT_SECONDS: Final = 5.0
 # A function may run for 15 minutes and sends nothing meanwhile; gateways on the way forget silent
 # connections sooner (350 s on AWS), so the kernel asks the other side this often (seconds).
 _PROBE_SECONDS: Final = 60
+# An answer is read up to this size (bytes); Lambda's own are far below.
+_MOST_BYTES: Final = 4 * envelope.LIMIT
+# Answers from this size on are read beside the event loop (bytes).
+_SLOW_FROM: Final = 64 * 1024
+# Settings that turned out wrong are read again, so often at most (seconds).
+_FORGET_AFTER: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Pin:
-    """A version as it is called."""
+class _Version:
+    """A version as it is called, and what for: its address, who to trust, which way to go."""
 
     arn: str
     version: str
     region: str
     url: str
+    trust: ssl.SSLContext | bool
+    proxy: str | None
     credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class _Pin:
+    """An opened version. `opened_at` is in the loop's time."""
+
+    called: _Version
+    keys: Keys
+    opened_at: float
+
+
+# An address, and the role to take on.
+_Which = tuple[str, str | None]
 
 
 class LambdaDataPlane:
     """The connections of one engine to the Lambda API."""
 
     def __init__(self) -> None:
-        self._clients: Clients | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._pins: dict[tuple[str, str | None], _Pin] = {}
+        self._session = _session()
+        self._pins: dict[_Which, _Pin] = {}
+        self._opening: dict[_Which, asyncio.Task[_Pin]] = {}
+        self._keys: dict[Credentials, Keys] = {}
         self._compresses = envelope.compresses()
-        self._opening = asyncio.Lock()
-        self._refreshing = asyncio.Lock()
 
     async def call(self, endpoint: Endpoint, request: Request) -> Reply:
         """Invoke the version with a request, and wait for what its handler answers."""
-        pin = self._pins.get((endpoint.uri, endpoint.access.assume_role_arn))
+        which = (endpoint.uri, endpoint.access.assume_role_arn)
+        pin = self._pins.get(which)
         if pin is None:
-            pin = await self._open(endpoint)
+            # Opened once for all that want it; the others stay when this one is cancelled.
+            pin = await asyncio.shield(self._opened(which))
         compression = endpoint.compression if self._compresses else None
-        if compression and len(request.body) >= envelope.COMPRESSED_FROM:
+        if len(request.body) >= envelope.COMPRESSED_FROM:
             event = await asyncio.to_thread(envelope.wrap, request, compression)
         else:
             event = envelope.wrap(request, compression)
-        return envelope.unwrap(await self._invoke(pin, event))
+        try:
+            payload = await self._invoke(pin, event)
+        except Refusal as refused:
+            if refused.exception in failures.NO_GOOD_KEYS:
+                self._forget(which, pin)
+            raise
+        if len(payload) >= _SLOW_FROM:
+            return await asyncio.to_thread(envelope.unwrap, payload)
+        return envelope.unwrap(payload)
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        for opening in self._opening.values():
+            opening.cancel()
+        for keys in self._keys.values():
+            keys.close()
+        await self._session.close()
 
     # --- one call ------------------------------------------------------------------------------
 
@@ -113,73 +148,53 @@ class LambdaDataPlane:
         raise AssertionError("a retry loop ends by returning or raising")
 
     async def _once(self, pin: _Pin, event: bytes) -> bytes:
-        headers = await self._signed(pin, event)
-        assert self._session is not None
+        called = pin.called
+        headers = await _signed(pin, event)
         try:
             async with self._session.post(
-                URL(pin.url, encoded=True), data=event, headers=headers, allow_redirects=False
+                URL(called.url, encoded=True),
+                data=event,
+                headers=headers,
+                allow_redirects=False,
+                ssl=called.trust,
+                proxy=called.proxy,
             ) as response:
-                payload = await response.read()
-                return _result(pin, response.status, response.headers, payload)
+                payload = await _read(response)
+                return _result(called, response.status, response.headers, payload)
         except (aiohttp.ClientError, OSError) as error:
             what = str(error) or type(error).__name__
             raise AttemptFailure(
-                "RT0010", f"the Lambda API at {URL(pin.url).origin()} cannot be reached: {what}"
+                "RT0010", f"the Lambda API at {URL(called.url).origin()} cannot be reached: {what}"
             ) from error
-
-    async def _signed(self, pin: _Pin, event: bytes) -> Mapping[str, str]:
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        credentials = pin.credentials
-        try:
-            # Renewing them asks somebody over the network; it is done a while before they expire.
-            if getattr(credentials, "refresh_needed", _never)():
-                async with self._refreshing:
-                    frozen = await asyncio.to_thread(credentials.get_frozen_credentials)
-            else:
-                frozen = credentials.get_frozen_credentials()
-            request = AWSRequest("POST", pin.url, _HEADERS, event)
-            SigV4Auth(frozen, "lambda", pin.region).add_auth(request)
-        except (BotoCoreError, ClientError) as error:
-            raise _without_credentials(error) from error
-        return dict(request.headers.items())
 
     # --- opening -------------------------------------------------------------------------------
 
-    async def _open(self, endpoint: Endpoint) -> _Pin:
-        async with self._opening:
-            role = endpoint.access.assume_role_arn
-            if self._session is None:
-                await self._connect()
-            assert self._clients is not None
-            try:
-                pin = await asyncio.to_thread(_pinned, self._clients, endpoint.uri, role)
-            except RequestError as error:
-                raise AttemptFailure("SF0004", error.message, verdict=Verdict.DENIED) from error
-            self._pins[endpoint.uri, role] = pin
-            return pin
+    def _opened(self, which: _Which) -> asyncio.Task[_Pin]:
+        opening = self._opening.get(which)
+        if opening is None:
+            opening = asyncio.get_running_loop().create_task(self._open(which))
+            self._opening[which] = opening
+            opening.add_done_callback(_seen)
+        return opening
 
-    async def _connect(self) -> None:
+    async def _open(self, which: _Which) -> _Pin:
         try:
-            self._clients = await asyncio.to_thread(clients)
-        except RequestError as error:
-            raise AttemptFailure("SF0004", error.message, verdict=Verdict.DENIED) from error
-        bundle = self._clients.ca_bundle()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                keepalive_timeout=_KEEP_ALIVE,
-                ssl=True if bundle is None else ssl.create_default_context(cafile=bundle),
-                socket_factory=_probed_socket,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-            auto_decompress=False,
-            trust_env=True,  # HTTPS_PROXY and NO_PROXY, as botocore reads them
-            skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
-        )
+            called = await in_thread(_looked_up, *which)
+            keys = self._keys.get(called.credentials)
+            if keys is None:
+                keys = self._keys[called.credentials] = Keys(called.credentials)
+            pin = self._pins[which] = _Pin(called, keys, asyncio.get_running_loop().time())
+            return pin
+        finally:
+            del self._opening[which]
+
+    def _forget(self, which: _Which, pin: _Pin) -> None:
+        """What calls were signed with is no good (any more): look everything up again."""
+        now = asyncio.get_running_loop().time()
+        if self._pins.get(which) is pin and now - pin.opened_at >= _FORGET_AFTER:
+            self._pins.clear()
+            self._keys.clear()
+            forget()
 
 
 _HEADERS: Final = {
@@ -189,27 +204,90 @@ _HEADERS: Final = {
 }
 
 
-def _pinned(known: Clients, uri: str, role: str | None) -> _Pin:
-    wanted = target.parse(uri, dev=True)
-    version = wanted.qualifier or target.LATEST
-    region = wanted.region or known.region()
-    path = f"/2015-03-31/functions/{quote(wanted.function, safe='')}/invocations"
-    return _Pin(
-        arn=uri,
-        version=version,
-        region=region,
-        url=f"{known.endpoint(region).rstrip('/')}{path}?Qualifier={quote(version, safe='')}",
-        credentials=known.credentials(region, role),
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=_KEEP_ALIVE, socket_factory=_probed_socket
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+        auto_decompress=False,
+        # Proxies are looked up once, as botocore does it. A password that ~/.netrc has for the host
+        # must not replace the signature.
+        trust_env=False,
+        skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
     )
 
 
-def _result(pin: _Pin, status: int, headers: Mapping[str, str], payload: bytes) -> bytes:
+def _looked_up(uri: str, role: str | None) -> _Version:
+    """Everything about a version that the settings tell. Blocks. Raises AttemptFailure."""
+    try:
+        known = clients()
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+        from botocore.utils import get_environ_proxies
+    except RequestError as error:
+        raise AttemptFailure("SF0004", error.message, verdict=Verdict.DENIED) from error
+    try:
+        wanted = target.parse(uri, dev=True)
+        version = wanted.qualifier or target.LATEST
+        region = wanted.region or known.region()
+        base = known.endpoint(region).rstrip("/")
+        path = f"/2015-03-31/functions/{quote(wanted.function, safe='')}/invocations"
+        return _Version(
+            arn=uri,
+            version=version,
+            region=region,
+            url=f"{base}{path}?Qualifier={quote(version, safe='')}",
+            trust=known.trust,
+            proxy=get_environ_proxies(base).get(URL(base).scheme),
+            credentials=known.credentials(region, role),
+        )
+    except NoCredentialsError as error:
+        raise AttemptFailure("SF0004", NO_CREDENTIALS, verdict=Verdict.DENIED) from error
+    except RequestError as error:
+        raise AttemptFailure("SF0004", error.message, verdict=Verdict.DENIED) from error
+    except (BotoCoreError, ClientError, OSError) as error:  # OSError: no file of certificates
+        raise AttemptFailure(
+            "SF0004",
+            f"the AWS settings of the engine cannot be used: {error}",
+            verdict=Verdict.DENIED,
+        ) from error
+
+
+async def _signed(pin: _Pin, event: bytes) -> Mapping[str, str]:
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        keys = await pin.keys.current()
+    except (BotoCoreError, ClientError, RuntimeError) as error:  # RuntimeError: renewed, expired
+        raise _without_credentials(error) from error
+    request = AWSRequest("POST", pin.called.url, _HEADERS, event)
+    SigV4Auth(keys, "lambda", pin.called.region).add_auth(request)
+    return dict(request.headers.items())
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    payload = bytearray()
+    async for chunk in response.content.iter_any():
+        payload += chunk
+        if len(payload) > _MOST_BYTES:
+            raise AttemptFailure(
+                "RT0003",
+                f"the answer has more than {_MOST_BYTES} bytes, which Lambda never sends",
+                verdict=Verdict.TOO_LARGE,
+            )
+    return bytes(payload)
+
+
+def _result(called: _Version, status: int, headers: Mapping[str, str], payload: bytes) -> bytes:
     """What the function returned. Raises AttemptFailure."""
     if status != 200:
-        raise failures.refusal(status, _lower(headers), payload, pin.arn)
+        raise failures.refusal(status, _lower(headers), payload, called.arn)
     executed = headers.get("X-Amz-Executed-Version", "")
-    if executed != pin.version:
-        raise failures.another_version(executed, pin.version, pin.arn)
+    if executed != called.version:
+        raise failures.another_version(executed, called.version, called.arn)
     kind = headers.get("X-Amz-Function-Error")
     if kind is not None:
         raise failures.function_error(kind, payload)
@@ -217,6 +295,10 @@ def _result(pin: _Pin, status: int, headers: Mapping[str, str], payload: bytes) 
 
 
 def _without_credentials(error: Exception) -> AttemptFailure:
+    from botocore.exceptions import ConnectionError, HTTPClientError
+
+    if isinstance(error, (ConnectionError, HTTPClientError)):
+        return AttemptFailure("RT0010", f"AWS cannot be asked for credentials: {error}")
     return AttemptFailure(
         "SF0004",
         f"calls to Lambda cannot be signed: {error}. Check the engine's AWS credentials, and that"
@@ -238,8 +320,10 @@ def _wait(state: RetryCallState) -> float:
     return random.uniform(longest / 2, longest)
 
 
-def _never() -> bool:
-    return False
+def _seen(opening: asyncio.Task[_Pin]) -> None:
+    """Everybody who waited for it may have gone away meanwhile."""
+    if not opening.cancelled():
+        opening.exception()
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

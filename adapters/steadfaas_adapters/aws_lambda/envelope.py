@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Final
 
 from steadfaas.errors import AttemptFailure, Verdict
@@ -87,6 +88,10 @@ def _headers(given: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _unpacked(content: bytes) -> bytes:
+    if not compresses():
+        raise AttemptFailure(
+            "RT0012", "the answer is packed with zstd, which was not asked for", verdict=Verdict.BUG
+        )
     zstd = _zstd()
     unpacker = zstd.ZstdDecompressor()
     try:
@@ -118,7 +123,6 @@ def compresses() -> bool:
 def _zstd() -> Any:
     """The standard library's module (Python 3.14), or its backport."""
     try:
-        from compression import zstd
+        return import_module("compression.zstd")
     except ImportError:
-        from backports import zstd
-    return zstd
+        return import_module("backports.zstd")

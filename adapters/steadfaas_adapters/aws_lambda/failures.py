@@ -111,6 +111,17 @@ BRIEF: Final = frozenset(
         "TooManyRequestsException",
     }
 )
+# What the call was signed with is unknown, expired or wrong.
+NO_GOOD_KEYS: Final = frozenset(
+    {
+        "ExpiredTokenException",
+        "IncompleteSignatureException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationTokenException",
+        "UnrecognizedClientException",
+    }
+)
 
 _VERDICT_OF: Final = {name: verdict for verdict, names in VERDICTS.items() for name in names}
 _CODES: Final = {
@@ -181,7 +192,7 @@ def function_error(kind: str, payload: bytes) -> AttemptFailure:
     """The function itself failed: it raised, crashed, ran out of time or memory."""
     said = _object(payload)
     error = str(said.get("errorType") or kind)
-    text = str(said.get("errorMessage") or "").strip()[:_MOST_TEXT]
+    text = str(said.get("errorMessage") or said.get("Message") or "").strip()[:_MOST_TEXT]
     trace = said.get("stackTrace")
     lines = trace if isinstance(trace, list) else []
     if error == "Function.ResponseSizeTooLarge":

@@ -17,6 +17,7 @@ from steadfaas.cli import (
     check,
     deployments,
     invocations,
+    local_lambda,
     services,
     sql,
     state,
@@ -42,6 +43,7 @@ app.add_typer(invocations.app, name="invocations")
 app.command("check", cls=Command)(check.check)
 app.add_typer(state.app, name="state")
 app.command("sql", cls=Command)(sql.sql)
+app.command("local-lambda", cls=Command)(local_lambda.local_lambda)
 app.command("whoami", cls=Command)(whoami.whoami)
 
 

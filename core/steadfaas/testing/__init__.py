@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from steadfaas.deployments.drain import Drain, DrainState
     from steadfaas.runtime.check import Findings
     from steadfaas.testing.asgi import AsgiApp
+    from steadfaas.testing.engine import EngineDidNotStart, Sent, SteadfaasEngine
     from steadfaas.testing.failures import InvocationFailed, NonDeterminism, Refused, Stuck
     from steadfaas.testing.handles import Attempt, Attempts, Deployment, Invocation
     from steadfaas.testing.kit import Steadfaas
+    from steadfaas.testing.local_lambda import LocalLambda
     from steadfaas.testing.stories import JournalEntry
 
 __all__ = [
@@ -27,13 +29,17 @@ __all__ = [
     "Deployment",
     "Drain",
     "DrainState",
+    "EngineDidNotStart",
     "Findings",
     "Invocation",
     "InvocationFailed",
     "JournalEntry",
+    "LocalLambda",
     "NonDeterminism",
     "Refused",
+    "Sent",
     "Steadfaas",
+    "SteadfaasEngine",
     "Stuck",
 ]
 
@@ -41,9 +47,11 @@ _HOMES: Final = {
     "deployments.drain": ("Drain", "DrainState"),
     "runtime.check": ("Findings",),
     "testing.asgi": ("AsgiApp",),
+    "testing.engine": ("EngineDidNotStart", "Sent", "SteadfaasEngine"),
     "testing.failures": ("InvocationFailed", "NonDeterminism", "Refused", "Stuck"),
     "testing.handles": ("Attempt", "Attempts", "Deployment", "Invocation"),
     "testing.kit": ("Steadfaas",),
+    "testing.local_lambda": ("LocalLambda",),
     "testing.stories": ("JournalEntry",),
 }
 

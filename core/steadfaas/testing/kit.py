@@ -24,6 +24,7 @@ from steadfaas.servers.ingress import Ingress
 from steadfaas.store import keys
 from steadfaas.testing import stories
 from steadfaas.testing.asgi import AsgiApp
+from steadfaas.testing.calls import encoded, ingress_path
 from steadfaas.testing.failures import Refused
 from steadfaas.testing.faults import Fault, attempt_numbers
 from steadfaas.testing.handles import Deployment, Invocation
@@ -171,13 +172,13 @@ class Steadfaas:
         is none, ConnectionResetError if the engine crashes before it answered.
         """
         __tracebackhide__ = True
-        path = f"{_path(target)}/send"
+        path = f"{ingress_path(target)}/send"
         if delay is not None:
             path += f"?delay={milliseconds(delay)}ms"
         more = dict(headers or {})
         if idempotency_key is not None:
             more["idempotency-key"] = idempotency_key
-        reply = await self._post(path, *_encoded(body), more)
+        reply = await self._post(path, *encoded(body), more)
         id = ids.parse_invocation(json.loads(reply.body)["invocationId"])
         return self._sent.setdefault(id, Invocation(self._host, id, target))
 
@@ -201,7 +202,7 @@ class Steadfaas:
     async def resolve(self, awakeable: str, value: object = None) -> None:
         """Complete an awakeable; `value` is sent as JSON. Raises Refused."""
         __tracebackhide__ = True
-        await self._post(f"restate/awakeables/{quote(awakeable)}/resolve", *_encoded(value))
+        await self._post(f"restate/awakeables/{quote(awakeable)}/resolve", *encoded(value))
         await self._host.settle()
 
     async def reject(self, awakeable: str, reason: str) -> None:
@@ -433,23 +434,3 @@ class Steadfaas:
                 self.check_replays()
         finally:
             await self.aclose()
-
-
-def _path(target: str) -> str:
-    """The ingress path of a target; only a key may hold slashes, and anything else."""
-    service, _, rest = target.partition("/")
-    key, keyed, handler = rest.rpartition("/")
-    if not service or not handler:
-        raise ValueError(
-            f"'{target}' is not a target; write 'Service/handler' or 'Object/key/handler'"
-        )
-    parts = [service, key, handler] if keyed else [service, handler]
-    return "/".join(quote(part, safe="") for part in parts)
-
-
-def _encoded(value: object) -> tuple[bytes, str | None]:
-    if value is None:
-        return b"", None
-    if isinstance(value, bytes):
-        return value, "application/octet-stream"
-    return json.dumps(value).encode(), "application/json"

@@ -1,8 +1,13 @@
-"""The pytest plugin: the fixture `steadfaas`, and its report when a test fails.
+"""The pytest plugin: fixtures, and a report when a test fails.
 
-The fixture is synchronous and the engine starts with the first `await`, so that it runs in whatever
-loop the test runs in: pytest-asyncio in either mode, anyio, or a loop of the test's own. The engine
-is imported only by tests that use it.
+The fixture `steadfaas` is synchronous and the engine starts with the first `await`, so that it runs
+in whatever loop the test runs in: pytest-asyncio in either mode, anyio, or a loop of the test's
+own. The engine is imported only by tests that use it.
+
+`steadfaas_engine` is an engine in a process of its own.
+
+One local Lambda (`local_lambda`, `publish`) serves all tests of a pytest process. It starts with
+the first that asks for it, and forgets its functions after each.
 
 Marker `steadfaas(always_replay=True)`: look for handlers that are not deterministic. Its other
 keywords are those of `steadfaas.testing.Steadfaas`.
@@ -10,16 +15,20 @@ keywords are those of `steadfaas.testing.Steadfaas`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 if TYPE_CHECKING:
+    from steadfaas.testing.engine import SteadfaasEngine
     from steadfaas.testing.kit import Steadfaas
+    from steadfaas.testing.local_lambda import LocalLambda
 
 _KIT = pytest.StashKey["Steadfaas"]()
 _SECTION = "steadfaas timeline"
+# They would lead AWS's clients to the credentials of whoever runs the tests.
+_AWS_IDENTITY: Final = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,6 +54,49 @@ def steadfaas(request: pytest.FixtureRequest) -> Iterator[Steadfaas]:
         yield kit
     finally:
         kit.close()
+
+
+@pytest.fixture(scope="session")
+def _local_lambda() -> Iterator[LocalLambda]:
+    from steadfaas.testing.local_lambda import LocalLambda
+
+    with LocalLambda() as running:
+        yield running
+
+
+@pytest.fixture
+def local_lambda(
+    _local_lambda: LocalLambda, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalLambda]:
+    """Lambda on this machine, without functions. AWS's clients of the test use it."""
+    for name in _AWS_IDENTITY:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in _local_lambda.env().items():
+        monkeypatch.setenv(name, value)
+    yield _local_lambda
+    _local_lambda.reset()
+
+
+@pytest.fixture
+def publish(local_lambda: LocalLambda) -> Callable[..., str]:
+    """Publish code as a version of a function; its ARN. See `LocalLambda.publish`."""
+    return local_lambda.publish
+
+
+@pytest.fixture
+def steadfaas_engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SteadfaasEngine]:
+    """An engine in a process of its own, with real ports and real time.
+
+    It calls the Lambda of the fixture `local_lambda`, where the test uses that.
+    """
+    from steadfaas.testing.engine import SteadfaasEngine
+
+    if "local_lambda" in request.fixturenames:
+        request.getfixturevalue("local_lambda")  # before the engine takes over the environment
+    with SteadfaasEngine(tmp_path_factory.mktemp("steadfaas")) as engine:
+        yield engine
 
 
 @pytest.hookimpl(wrapper=True)

@@ -36,7 +36,8 @@ class Carriers:
 
     async def close(self) -> None:
         """Close all connections."""
-        for plane in self._planes.values():
+        while self._planes:
+            _, plane = self._planes.popitem()
             await plane.close()
 
     async def call(self, adapter: str, endpoint: Endpoint, request: Request) -> Reply:

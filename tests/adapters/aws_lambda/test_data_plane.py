@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +28,7 @@ from tests.adapters.aws_lambda.scripted import (
     refused,
 )
 from tests.deployments.world import run
+from tests.runtime.in_process import eventually
 
 REQUEST = Request("POST", "/invoke/S/h", {"content-type": "x"}, b"journal")
 PINNED = Endpoint(ARN)
@@ -241,3 +245,169 @@ def test_large_bodies_are_compressed_where_the_sdk_knows_how() -> None:
         assert api.calls[0].event["headers"]["content-encoding"] == "zstd"
         body = base64.b64decode(api.calls[0].event["body"])
         assert aws_lambda.zstd_decompress(body) == request.body
+
+
+# --- settings that are wrong, change, or mean something else -----------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("AWS_PROFILE", "nope"), ("AWS_CA_BUNDLE", "/nowhere/bundle.pem")]
+)
+def test_settings_that_cannot_be_used(name: str, value: str) -> None:
+    async def test() -> None:
+        with aws_settings("http://127.0.0.1:1", **{name: value}):
+            plane = LambdaDataPlane()
+            failure = await refusal(plane)
+            await plane.close()
+        assert (failure.code, failure.verdict) == ("SF0004", Verdict.DENIED)
+        assert "settings of the engine cannot be used" in failure.message
+
+    run(test())
+
+
+def test_a_password_of_netrc_does_not_replace_the_signature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password secret")
+    monkeypatch.setenv("NETRC", str(netrc))
+
+    @played(ran(b"frames"))
+    async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
+        assert (await plane.call(PINNED, REQUEST)).body == b"frames"
+
+
+def test_a_proxy_is_used_where_it_is_meant_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+
+    @played(ran(b"frames"))
+    async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
+        assert "127.0.0.1:1" in (await refusal(plane)).message
+        assert not api.calls
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        around = LambdaDataPlane()
+        assert (await around.call(PINNED, REQUEST)).body == b"frames"
+        await around.close()
+
+
+def test_a_version_is_opened_once_also_when_the_first_call_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    go_on = threading.Event()
+    look_up = data_plane._looked_up
+
+    def slow(uri: str, role: str | None) -> Any:
+        opened.append(uri)
+        assert go_on.wait(5)
+        return look_up(uri, role)
+
+    monkeypatch.setattr(data_plane, "_looked_up", slow)
+
+    @played(ran(b"frames"))
+    async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
+        calls = [asyncio.ensure_future(plane.call(PINNED, REQUEST)) for _ in range(5)]
+        await eventually(lambda: bool(opened))
+        calls[0].cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        for call in calls[1:]:
+            assert (await call).body == b"frames"
+        assert calls[0].cancelled()
+        assert opened == [ARN]
+
+
+def test_closing_in_the_middle_of_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow(uri: str, role: str | None) -> Any:
+        started.set()
+        go_on.wait(5)
+        raise AttemptFailure("SF0004", "too late")
+
+    monkeypatch.setattr(data_plane, "_looked_up", slow)
+
+    @played(ran())
+    async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
+        call = asyncio.ensure_future(plane.call(PINNED, REQUEST))
+        await eventually(started.is_set)
+        await plane.close()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        go_on.set()
+
+
+def test_new_keys_count_once_the_old_ones_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_plane, "_FORGET_AFTER", 0.0)
+    file = tmp_path / "credentials"
+    lines = "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n"
+
+    @played(refused("ExpiredTokenException", 403), ran())
+    async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+        api.secrets |= {"OLD": "a", "NEW": "b"}
+        file.write_text(lines.format("OLD", "a"))
+        assert (await refusal(plane)).verdict is Verdict.DENIED
+        file.write_text(lines.format("NEW", "b"))
+        await plane.call(PINNED, REQUEST)
+        assert [call.key for call in api.calls] == ["OLD", "NEW"]
+
+
+def test_refused_keys_are_not_read_again_at_once() -> None:
+    @played(refused("ExpiredTokenException", 403))
+    async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
+        await refusal(plane)
+        pins = dict(plane._pins)
+        await refusal(plane)
+        assert plane._pins == pins
+
+
+def test_nobody_issues_credentials_at_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.credentials import AssumeRoleCredentialFetcher
+    from botocore.exceptions import EndpointConnectionError
+
+    def fetch(self: AssumeRoleCredentialFetcher) -> dict[str, str]:
+        raise EndpointConnectionError(endpoint_url="https://sts.example")
+
+    monkeypatch.setattr(AssumeRoleCredentialFetcher, "fetch_credentials", fetch)
+
+    @played(ran())
+    async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
+        role = Access("arn:aws:iam::123456789012:role/caller")
+        failure = await refusal(plane, Endpoint(ARN, role))
+        assert (failure.code, failure.verdict) == ("RT0010", Verdict.RETRY)
+
+
+# --- answers of any size -----------------------------------------------------------------------
+
+
+def test_a_large_answer_is_read_whole() -> None:
+    body = bytes(range(256)) * 16_000
+
+    @played(ran(body))
+    async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
+        assert (await plane.call(PINNED, REQUEST)).body == body
+
+
+def test_an_answer_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_plane, "_MOST_BYTES", 100_000)
+
+    @played(ran(bytes(100_000)))
+    async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
+        failure = await refusal(plane)
+        assert (failure.code, failure.verdict) == ("RT0003", Verdict.TOO_LARGE)
+
+
+def test_an_error_page_is_no_end_of_the_version() -> None:
+    """A wrong address of the API answers 404 as well, and says nothing about the version."""
+
+    @played(Answer(404, b"<html>nginx</html>"))
+    async def _(api: LambdaApi, plane: LambdaDataPlane) -> None:
+        failure = await refusal(plane)
+        assert failure.verdict is Verdict.BUG
+        assert "nginx" in failure.message

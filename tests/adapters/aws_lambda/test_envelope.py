@@ -121,3 +121,10 @@ def test_bad_and_endless_compressed_answers(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(AttemptFailure, match="unpacks to more than 1000 bytes") as failed:
         envelope.unwrap(packed(whole))
     assert failed.value.verdict is Verdict.TOO_LARGE
+
+
+def test_an_answer_packed_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelope, "compresses", lambda: False)
+    with pytest.raises(AttemptFailure, match="not asked for") as failed:
+        envelope.unwrap(packed(b"x"))
+    assert (failed.value.code, failed.value.verdict) == ("RT0012", Verdict.BUG)

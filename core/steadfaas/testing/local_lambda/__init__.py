@@ -18,5 +18,6 @@ from __future__ import annotations
 
 from steadfaas.testing.local_lambda.archive import Code
 from steadfaas.testing.local_lambda.local import LocalLambda, NotUsable
+from steadfaas.testing.local_lambda.report import Report
 
-__all__ = ["Code", "LocalLambda", "NotUsable"]
+__all__ = ["Code", "LocalLambda", "NotUsable", "Report"]

@@ -57,6 +57,13 @@ def not_found(arn: str) -> ApiError:
     return ApiError(404, "ResourceNotFoundException", f"Function not found: {arn}")
 
 
+def unreadable(error: Exception) -> ApiError:
+    """A body is no JSON."""
+    return ApiError(
+        400, "InvalidRequestContentException", f"Could not parse request body into json: {error}"
+    )
+
+
 def invalid_parameter(message: str) -> ApiError:
     """A value cannot be accepted."""
     return ApiError(400, "InvalidParameterValueException", message)

@@ -19,7 +19,13 @@ from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from steadfaas.testing.local_lambda.api_errors import ApiError, Reply, invalid_parameter, not_found
+from steadfaas.testing.local_lambda.api_errors import (
+    ApiError,
+    Reply,
+    invalid_parameter,
+    not_found,
+    unreadable,
+)
 from steadfaas.testing.local_lambda.functions import FunctionVersion
 from steadfaas.testing.local_lambda.names import LATEST, Place, Reference, partition_of
 from steadfaas.testing.local_lambda.storage import Storage, config_sha256, revision_id
@@ -43,9 +49,8 @@ class Call:
     @property
     def service(self) -> str:
         """The service that the signature names; a request without one is for Lambda."""
-        scope = re.search(
-            r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", self.headers.get("Authorization", "")
-        )
+        signature = self.headers.get("Authorization", "")
+        scope = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", signature)
         return scope[1] if scope else "lambda"
 
     def parameter(self, name: str) -> str | None:
@@ -53,8 +58,11 @@ class Call:
         return parse_qs(self.query).get(name, [None])[0]
 
     def json(self) -> dict[str, Any]:
-        """The body, empty where there is none."""
-        return dict(json.loads(self.body)) if self.body else {}
+        """The body, empty where there is none. Raises ApiError."""
+        try:
+            return dict(json.loads(self.body or b"{}"))
+        except (ValueError, TypeError) as error:
+            raise unreadable(error) from error
 
 
 class ControlPlane:
@@ -80,40 +88,31 @@ class ControlPlane:
         lambda_backends[place.account][place.region]._lambdas = self._storage
         iam = iam_backends[place.account][partition_of(place.region)]
         iam.reset()
-        iam.create_role(_ROLE, "{}", "/", None, "", [], 3600)
+        iam.create_role(_ROLE, "{}", "/", None, "", [], None)
 
     # What the data plane asks.
 
     def function(self, reference: Reference) -> LambdaFunction:
         """The version that a reference means. Raises ApiError."""
-        name, qualifier = reference.name, reference.qualifier
-        if name in self._storage._functions:
-            if qualifier in (None, LATEST):
-                return self._storage._get_latest(name)
-            found = self._storage._get_version(name, qualifier)
-            if found is not None:
-                return found
-        raise not_found(self.place.arn(name, qualifier))
+        found = self._storage.find(reference.name, reference.qualifier)
+        if found is None:
+            raise not_found(self.place.arn(reference.name, reference.qualifier))
+        return found
 
     def alias(self, reference: Reference) -> LambdaAlias | None:
         """The alias that a reference means, or None where it means something else."""
-        if reference.qualifier is None or reference.name not in self._storage._functions:
-            return None
-        return self._aliases(reference.name).get(reference.qualifier)
+        return self._aliases(reference.name).get(reference.qualifier or LATEST)
 
     def reserved_concurrency(self, name: str) -> int | None:
-        """How many invocations of a function may run at once. Versions share the limit of $LATEST."""
-        reserved = self._storage._get_latest(name).reserved_concurrency
+        """How many invocations of a function may run at once: of all its versions together."""
+        latest = self._storage.find(name, None)
+        reserved = None if latest is None else latest.reserved_concurrency
         return None if reserved is None else int(reserved)
 
     def is_current(self, version: FunctionVersion) -> bool:
         """Whether the version exists and is still configured like this."""
-        try:
-            return version == FunctionVersion.of(
-                self.function(Reference(version.name, version.version))
-            )
-        except ApiError:
-            return False
+        found = self._storage.find(version.name, version.version)
+        return found is not None and version == FunctionVersion.of(found)
 
     # What clients ask.
 
@@ -125,7 +124,7 @@ class ControlPlane:
         if match is None:
             return self._repaired(call, self._ask_moto(call))
         reference = self.place.reference(unquote(match[2]), call.parameter("Qualifier"))
-        if reference.name not in self._storage._functions:
+        if self._storage.find(reference.name, None) is None:
             raise not_found(self.place.arn(reference.name, reference.qualifier))
         operation = match[3] or ""
         self._guard(call, operation.rstrip("/"), reference)
@@ -134,7 +133,7 @@ class ControlPlane:
 
     def _guard(self, call: Call, operation: str, reference: Reference) -> None:
         """Refuse what moto lets pass. Raises ApiError."""
-        latest = self._storage._get_latest(reference.name)
+        latest = self.function(Reference(reference.name))
         match call.method, operation:
             case "DELETE", "":
                 self._check_deletable(reference)
@@ -144,6 +143,8 @@ class ControlPlane:
                 _check_code(call.json().get("CodeSha256"), latest)
                 _check_revision(call.json(), revision_id(latest.get_configuration()))
             case "PUT", "/code" | "/configuration":
+                if reference.qualifier not in (None, LATEST):
+                    raise invalid_parameter("A published version cannot be changed, only $LATEST.")
                 _check_revision(call.json(), revision_id(latest.get_configuration()))
             case "PUT", _ if operation.startswith("/aliases/"):
                 alias = self.alias(Reference(reference.name, operation.rpartition("/")[2]))
@@ -173,30 +174,31 @@ class ControlPlane:
             )
 
     def _aliases(self, name: str) -> dict[str, LambdaAlias]:
-        return self._storage._aliases[self.place.arn(name)]
+        return self._storage.aliases_of(self.place.arn(name))
 
     def _ask_moto(self, call: Call) -> Reply:
         place = self.place
         scope = f"Credential=local/20200101/{place.region}/{call.service}/aws4_request"
+        headers = {
+            **call.headers,
+            # moto takes the region and the service from the signature, which it does not check.
+            "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none",
+            "x-moto-account-id": place.account,
+        }
         builder = EnvironBuilder(
             path=call.path,
             base_url=f"http://{call.service}.{place.region}.amazonaws.com",
             method=call.method,
             query_string=call.query,
-            headers={
-                **call.headers,
-                # moto takes the region and the service from the signature, which it does not check.
-                "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none",
-                "x-moto-account-id": place.account,
-            },
+            headers=list(headers.items()),
             data=call.body,
         )
         try:
-            parts, status, headers = run_wsgi_app(self._moto, builder.get_environ(), buffered=True)
+            parts, status, answered = run_wsgi_app(self._moto, builder.get_environ(), buffered=True)
         except NotImplementedError as error:
             raise _not_offered(call) from error
-        reply = Reply(int(status.split()[0]), b"".join(parts), dict(headers.items()))
-        if reply.status in (404, 405) and "html" in headers.get("Content-Type", ""):
+        reply = Reply(int(status.split()[0]), b"".join(parts), dict(answered.items()))
+        if reply.status in (404, 405) and "html" in answered.get("Content-Type", ""):
             raise _not_offered(call)
         return reply
 
@@ -208,13 +210,8 @@ class ControlPlane:
         for key in _LISTS:
             if key in answer:
                 _take_page(answer, key, call)
-        for found in (
-            answer,
-            answer.get("Configuration"),
-            *answer.get("Versions", ()),
-            *answer.get("Functions", ()),
-        ):
-            if found and "CodeSha256" in found:
+        for found in _configurations(answer):
+            if "CodeSha256" in found:
                 _complete(found)
         for found in (answer, *answer.get("Aliases", ())):
             if "AliasArn" in found:
@@ -277,6 +274,12 @@ def _alias_revision(alias: Mapping[str, Any]) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(state, sort_keys=True)))
 
 
+def _configurations(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Where an answer may hold a function's configuration."""
+    one = answer.get("Configuration", answer)
+    return [one, *answer.get("Versions", ()), *answer.get("Functions", ())]
+
+
 def _complete(configuration: dict[str, Any]) -> None:
     configuration["ConfigSha256"] = config_sha256(configuration)
     configuration["RevisionId"] = revision_id(configuration)
@@ -287,8 +290,11 @@ def _complete(configuration: dict[str, Any]) -> None:
 
 def _take_page(answer: dict[str, Any], key: str, call: Call) -> None:
     """Cut a list down to the page that was asked for. The marker is where the page begins."""
-    start = int(call.parameter("Marker") or 0)
-    size = min(int(call.parameter("MaxItems") or _PAGE), _PAGE)
+    try:
+        start = int(call.parameter("Marker") or 0)
+        size = min(int(call.parameter("MaxItems") or _PAGE), _PAGE)
+    except ValueError as error:
+        raise invalid_parameter(f"Marker and MaxItems are not understood: {error}") from error
     if len(answer[key]) > start + size:
         answer["NextMarker"] = str(start + size)
     answer[key] = answer[key][start : start + size]

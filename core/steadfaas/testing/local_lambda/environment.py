@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,33 +29,45 @@ _INIT_SECONDS: Final = 10.0
 class ExecutionEnvironment:
     """One process of a version. `start` it once, then `run` events one at a time."""
 
-    def __init__(self, version: FunctionVersion, log: LogStream) -> None:
+    def __init__(self, version: FunctionVersion, log: LogStream, installed_packages: bool) -> None:
         self.version = version
         self.log = log
-        self.usable = True
+        self._installed_packages = installed_packages
         self._api = RuntimeApi(self._taken, self._finish)
+        # The process dies when this end of a pipe is closed, also by our own end.
+        self._lifeline: int | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._ended = False
         self._watching: asyncio.Task[None] | None = None
         self._event: Event | None = None
         self._outcome: asyncio.Future[Outcome] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def usable(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._watching is not None and not self._ended
+
     async def start(self, task_root: Path, variables: Mapping[str, str]) -> None:
         """Start the process in a folder, with these environment variables and the API's address."""
         address = await self._api.start()
-        with self.log.path.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                # Without the folder of the program among the places to import from.
-                *("-P", str(bootstrap.__file__), str(os.getpid()), self.version.handler),
-                cwd=task_root,
-                env={**variables, "AWS_LAMBDA_RUNTIME_API": address},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
+        until_closed, self._lifeline = os.pipe()
+        try:
+            with self.log.path.open("ab") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    *bootstrap.command(self.version.handler, self._installed_packages),
+                    cwd=task_root,
+                    env={**variables, "AWS_LAMBDA_RUNTIME_API": address},
+                    stdin=until_closed,
+                    stdout=log,
+                    stderr=asyncio.subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        finally:
+            os.close(until_closed)
         self._watching = asyncio.create_task(self._watch(self._process))
+        if self._ended:  # killed while it was started
+            self.kill()
 
     async def run(self, event: Event) -> Outcome:
         """Have the process work on an event; what came of it. Afterwards see `usable`."""
@@ -68,6 +79,9 @@ class ExecutionEnvironment:
             self._finish(self._exit_error())
         try:
             outcome = await self._outcome
+        except asyncio.CancelledError:
+            self.kill()  # the process may not know of it
+            raise
         finally:
             self._outcome = None
             if self._timer is not None:
@@ -78,7 +92,7 @@ class ExecutionEnvironment:
 
     def kill(self) -> None:
         """End the process and all that it started, at once."""
-        self.usable = False
+        self._ended = True
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -88,6 +102,9 @@ class ExecutionEnvironment:
         self.kill()
         if self._watching is not None:
             await self._watching
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
         await self._api.close()
 
     def _taken(self, event: Event) -> int:
@@ -117,7 +134,7 @@ class ExecutionEnvironment:
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         await process.wait()
-        self.usable = False
+        self._ended = True
         # A process that ends by itself may leave others behind.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -16,11 +16,13 @@ from steadfaas.testing.local_lambda.runtime_api import Event, Outcome
 from steadfaas.testing.local_lambda.task_roots import TaskRoots
 
 _RETRY_AFTER_SECONDS: Final = "1"
+# Environments that are kept warm, of all versions together: each takes some 40 MB.
+_IDLE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An invocation that has ended. `log_tail` is in base64."""
+    """An invocation that has ended. `log_tail`, if it was wanted, is in base64."""
 
     outcome: Outcome
     cold_start: bool
@@ -41,6 +43,7 @@ class Fleet:
         logs: LogStreams,
         *,
         limit: int,
+        installed_packages: bool,
         reserved: Callable[[str], int | None],
         is_current: Callable[[FunctionVersion], bool],
         variables: Callable[[FunctionVersion, Path, str], Mapping[str, str]],
@@ -48,6 +51,7 @@ class Fleet:
         self._task_roots = task_roots
         self._logs = logs
         self._limit = limit
+        self._installed_packages = installed_packages
         self._reserved = reserved
         self._is_current = is_current
         self._variables = variables
@@ -71,7 +75,7 @@ class Fleet:
         cold = environment is None
         if environment is None:
             log = self._logs.open(version.name, version.version)
-            environment = ExecutionEnvironment(version, log)
+            environment = ExecutionEnvironment(version, log, self._installed_packages)
         self._busy.add(environment)
         try:
             if cold:
@@ -80,7 +84,8 @@ class Fleet:
                 await environment.start(root, variables)
             printed = environment.log.size()
             outcome = await environment.run(event)
-            return Run(outcome, cold, environment.log.tail(printed))
+            tail = environment.log.tail(printed) if event.wants_log else ""
+            return Run(outcome, cold, tail)
         finally:
             await self._give_back(environment)
 
@@ -92,10 +97,7 @@ class Fleet:
 
     async def refresh(self) -> None:
         """Look again at what exists: end the environments of versions deleted or changed."""
-        for environment in list(self._idle):
-            if not self._is_current(environment.version):
-                self._idle.remove(environment)
-                self._end(environment)
+        self._end_idle(lambda each: not self._is_current(each.version))
         await self._tell_waiting()
 
     def crash(self, arn: str) -> int:
@@ -107,9 +109,7 @@ class Fleet:
 
     async def end_all(self) -> None:
         """Kill all processes, and wait until they are gone. What they worked on fails."""
-        for environment in self._idle:
-            self._end(environment)
-        self._idle.clear()
+        self._end_idle(lambda _: True)
         for environment in self._busy:
             environment.kill()
         async with self._freed:
@@ -128,9 +128,10 @@ class Fleet:
         return None
 
     def _take_idle(self, version: FunctionVersion) -> ExecutionEnvironment | None:
-        """The one that was used last: the others may then be idle for long."""
+        """The one that was used last, so that the others can be idle for long."""
+        self._end_idle(lambda each: not each.usable)
         for environment in reversed(self._idle):
-            if environment.version == version and environment.usable:
+            if environment.version == version:
                 self._idle.remove(environment)
                 return environment
         return None
@@ -139,6 +140,7 @@ class Fleet:
         self._busy.discard(environment)
         if environment.usable and self._is_current(environment.version):
             self._idle.append(environment)
+            self._end_idle(self._idle[:-_IDLE].__contains__)
         else:
             self._end(environment)
         await self._tell_waiting()
@@ -146,6 +148,11 @@ class Fleet:
     async def _tell_waiting(self) -> None:
         async with self._freed:
             self._freed.notify_all()
+
+    def _end_idle(self, which: Callable[[ExecutionEnvironment], bool]) -> None:
+        for environment in list(filter(which, self._idle)):
+            self._idle.remove(environment)
+            self._end(environment)
 
     def _end(self, environment: ExecutionEnvironment) -> None:
         ending = asyncio.create_task(environment.gone())

@@ -50,7 +50,7 @@ class Front:
         return web.Response(status=reply.status, body=reply.body, headers=headers)
 
     async def on_control_thread(
-        self, work: Callable[[Unpack[_Arguments]], _T], *arguments: Unpack[_Arguments]
+        self, work: Callable[[Unpack[_Arguments]], _T], *arguments: *_Arguments
     ) -> _T:
         """Call a function that uses moto."""
         loop = asyncio.get_running_loop()

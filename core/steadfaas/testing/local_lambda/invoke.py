@@ -7,37 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from steadfaas.testing.local_lambda.api_errors import ApiError, Reply, invalid_parameter
+from steadfaas.testing.local_lambda.api_errors import (
+    ApiError,
+    Reply,
+    invalid_parameter,
+    unreadable,
+)
 from steadfaas.testing.local_lambda.control_plane import ControlPlane, weights_of
 from steadfaas.testing.local_lambda.fleet import Fleet, Run
 from steadfaas.testing.local_lambda.functions import FunctionVersion
 from steadfaas.testing.local_lambda.names import Reference
+from steadfaas.testing.local_lambda.report import Report
 from steadfaas.testing.local_lambda.runtime_api import Event
 
 REQUEST_LIMIT: Final = 6_291_456  # bytes
 _EVENT_LIMIT: Final = 1_048_576  # bytes of an asynchronous invocation
 
 _Start = Callable[[FunctionVersion, Event], Awaitable[Run]]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """An invocation that has ended, for whoever watches. `milliseconds` include a cold start."""
-
-    version_arn: str
-    request_id: str
-    cold_start: bool
-    milliseconds: float
-    error: str | None
 
 
 class Invoker:
@@ -49,7 +44,7 @@ class Invoker:
         self._control = control
         self._fleet = fleet
         self._watch = watch
-        self._later: set[asyncio.Task[Run]] = set()
+        self._later: set[asyncio.Task[None]] = set()
 
     async def invoke(
         self, function: str, qualifier: str | None, headers: Mapping[str, str], body: bytes
@@ -65,6 +60,7 @@ class Invoker:
             function_arn=self._control.place.arn(reference.name, reference.qualifier),
             payload=body or b"{}",
             client_context=_client_context(headers),
+            wants_log=headers.get("X-Amz-Log-Type") == "Tail",
         )
         match kind:
             case "DryRun":
@@ -74,7 +70,7 @@ class Invoker:
                 return Reply(202, b"", executed)
             case "RequestResponse":
                 run = await self._watched(self._fleet.run, version, event)
-                return _answer(run, executed, headers)
+                return _answer(run, event, executed)
             case _:
                 raise invalid_parameter(f"'{kind}' is no invocation type.")
 
@@ -96,9 +92,14 @@ class Invoker:
         return FunctionVersion.of(self._control.function(reference))
 
     def _run_later(self, version: FunctionVersion, event: Event) -> None:
-        task = asyncio.create_task(self._watched(self._fleet.run_when_possible, version, event))
+        task = asyncio.create_task(self._run_unheard(version, event))
         self._later.add(task)
         task.add_done_callback(self._later.discard)
+
+    async def _run_unheard(self, version: FunctionVersion, event: Event) -> None:
+        # The function may be deleted before its turn comes, and nobody waits to be told.
+        with contextlib.suppress(ApiError):
+            await self._watched(self._fleet.run_when_possible, version, event)
 
     async def _watched(self, start: _Start, version: FunctionVersion, event: Event) -> Run:
         begun = time.perf_counter()
@@ -117,11 +118,11 @@ class Invoker:
         return run
 
 
-def _answer(run: Run, executed: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
+def _answer(run: Run, event: Event, executed: Mapping[str, str]) -> Reply:
     answer = {"Content-Type": "application/json", **executed}
     if run.outcome.failed:
         answer["X-Amz-Function-Error"] = "Unhandled"
-    if headers.get("X-Amz-Log-Type") == "Tail":
+    if event.wants_log:
         answer["X-Amz-Log-Result"] = run.log_tail
     return Reply(200, run.outcome.payload, answer)
 
@@ -133,11 +134,7 @@ def _check_payload(kind: str, body: bytes) -> None:
     try:
         json.loads(body or b"{}")
     except ValueError as error:
-        raise ApiError(
-            400,
-            "InvalidRequestContentException",
-            f"Could not parse request body into json: {error}",
-        ) from error
+        raise unreadable(error) from error
 
 
 def too_large(size: int, kind: str, limit: int) -> ApiError:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from steadfaas.errors import SteadfaasError
 from steadfaas.testing.local_lambda import variables
@@ -17,11 +17,11 @@ from steadfaas.testing.local_lambda.archive import Code, package
 from steadfaas.testing.local_lambda.log_streams import LogStreams
 from steadfaas.testing.local_lambda.loop_thread import LoopThread
 from steadfaas.testing.local_lambda.names import LATEST, Place
-
-if TYPE_CHECKING:
-    from steadfaas.testing.local_lambda.invoke import Report
+from steadfaas.testing.local_lambda.report import Report
 
 _RUNTIME: Final = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+
+_PARTS: Final = ("moto", "flask", "boto3", "awslambdaric")
 
 _accounts: Final[set[str]] = set()
 _accounts_lock: Final = threading.Lock()
@@ -39,9 +39,10 @@ class LocalLambda:
     code that shares its loop with a server, call those that invoke or publish in a thread.
 
     `port` is on 127.0.0.1, 0 takes a free one. `max_concurrency` is how many execution environments
-    of a version may be busy at once. `logs` is a folder to keep what functions print; without one
-    it is forgotten at the end. `watch` is called, in the server's thread, with each invocation
-    that has run.
+    of a version may be busy at once. Handlers can import what is installed beside steadfaas, unless
+    `installed_packages` is false: then only what they bring along. `logs` is a folder to keep what
+    functions print; without one it is forgotten at the end. `watch` is called, in the server's
+    thread, with each invocation that has run.
 
     Raises NotUsable where a part is missing, or another instance of this process has the account;
     OSError when the port cannot be taken.
@@ -54,6 +55,7 @@ class LocalLambda:
         port: int = 0,
         *,
         max_concurrency: int = 10,
+        installed_packages: bool = True,
         logs: str | Path | None = None,
         watch: Callable[[Report], None] | None = None,
     ) -> None:
@@ -67,10 +69,18 @@ class LocalLambda:
         self._logs = LogStreams(folder / "logs" if logs is None else Path(logs))
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
+        self._publishing = threading.Lock()
         self._loop = LoopThread("local-lambda")
         self._open = True
         try:
-            self._server = Server(self._place, folder / "tasks", self._logs, max_concurrency, watch)
+            self._server = Server(
+                self._place,
+                folder / "tasks",
+                self._logs,
+                max_concurrency=max_concurrency,
+                installed_packages=installed_packages,
+                watch=watch,
+            )
             self._loop.call(self._server.start(port))
         except BaseException:
             self._end()
@@ -139,17 +149,11 @@ class LocalLambda:
             "MemorySize": memory,
             "Environment": {"Variables": dict(environment or {})},
         }
-        functions = self.client()
-        try:
-            functions.update_function_code(FunctionName=name, ZipFile=packed.zip_file)
-            functions.update_function_configuration(FunctionName=name, **settings)
-        except functions.exceptions.ResourceNotFoundException:
-            functions.create_function(
-                FunctionName=name, Role=self.role, Code={"ZipFile": packed.zip_file}, **settings
-            )
-        version = functions.publish_version(FunctionName=name, Description=description)
-        if alias is not None:
-            self.alias(name, alias, version["Version"])
+        with self._publishing:
+            self._write(name, packed.zip_file, settings)
+            version = self.client().publish_version(FunctionName=name, Description=description)
+            if alias is not None:
+                self.alias(name, alias, version["Version"])
         return str(version["FunctionArn"])
 
     def alias(self, name: str, alias: str, version: str | int) -> str:
@@ -184,6 +188,17 @@ class LocalLambda:
         if self._open:
             self._loop.call(self._server.close())
             self._end()
+
+    def _write(self, name: str, zip_file: bytes, settings: dict[str, Any]) -> None:
+        """Make $LATEST of a function what it is to be."""
+        functions = self.client()
+        try:
+            functions.update_function_code(FunctionName=name, ZipFile=zip_file)
+            functions.update_function_configuration(FunctionName=name, **settings)
+        except functions.exceptions.ResourceNotFoundException:
+            functions.create_function(
+                FunctionName=name, Role=self.role, Code={"ZipFile": zip_file}, **settings
+            )
 
     def _end(self) -> None:
         self._open = False
@@ -228,11 +243,7 @@ def _check_parts() -> None:
             "LocalLambda runs handlers under AWS's own runtime client (awslambdaric), which there"
             " is for Linux only. Use Linux, WSL or a container."
         )
-    missing = [
-        name
-        for name in ("moto", "flask", "boto3", "awslambdaric")
-        if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in _PARTS if importlib.util.find_spec(name) is None]
     if missing:
         raise NotUsable(
             f"LocalLambda needs {', '.join(missing)}. Run: pip install 'steadfaas[testing]'."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-import shutil
+import uuid
+from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
@@ -33,25 +34,26 @@ class LogStream:
 
 
 class LogStreams:
-    """The log streams of all versions, in a folder."""
+    """The log streams of all versions, in a folder. What lies there already is left alone."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._count = 0
+        self._streams: defaultdict[tuple[str, str], list[LogStream]] = defaultdict(list)
 
     def open(self, name: str, version: str) -> LogStream:
         """A new stream of a version."""
-        self._count += 1
-        path = self._folder / name / version / f"{self._count:06}.log"
+        path = self._folder / name / version / f"{uuid.uuid4().hex}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        return LogStream(path)
+        stream = LogStream(path)
+        self._streams[name, version].append(stream)
+        return stream
 
     def read(self, name: str, version: str) -> str:
         """All output of a version, one environment after the other in the order of their starts."""
-        streams = sorted((self._folder / name / version).glob("*.log"))
-        return "".join(stream.read_text(errors="replace") for stream in streams)
+        streams = self._streams.get((name, version), ())
+        return "".join(stream.path.read_text(errors="replace") for stream in streams)
 
     def forget(self) -> None:
-        """Remove all streams."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Begin anew. The files stay where they are."""
+        self._streams.clear()

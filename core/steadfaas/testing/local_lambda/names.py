@@ -1,4 +1,4 @@
-"""How a function is written in a call: a name, a partial ARN or a whole one, with a qualifier or not.
+"""How a function is written in a call: a name or an ARN, with a qualifier or without.
 
 Source: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html, FunctionName.
 """

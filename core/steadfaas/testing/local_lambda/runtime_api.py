@@ -1,8 +1,8 @@
 """The Runtime API of one execution environment, over which its process takes invocations.
 
 The process asks for the next invocation and waits for it as long as it takes (`/invocation/next`),
-and answers with a response or an error. One port belongs to one environment, so that nobody else can
-answer for it. Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html.
+and answers with a response or an error. One port belongs to one environment, so that nobody else
+can answer for it. Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ _CLOSING_SECONDS: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a process is given to work on."""
+    """What a process is given to work on, and whether its caller wants to see what it prints."""
 
     request_id: str
     function_arn: str
     payload: bytes
     client_context: str | None = None
+    wants_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ async def _response(request: web.BaseRequest) -> Outcome:
     if len(body) > RESPONSE_LIMIT:
         return failure(
             "Function.ResponseSizeTooLarge",
-            f"Response payload size exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes).",
+            "Response payload size exceeded maximum allowed payload size"
+            f" ({RESPONSE_LIMIT} bytes).",
         )
     return Outcome(body)

@@ -14,9 +14,10 @@ from steadfaas.testing.local_lambda.control_plane import ControlPlane
 from steadfaas.testing.local_lambda.fleet import Fleet
 from steadfaas.testing.local_lambda.front import Front
 from steadfaas.testing.local_lambda.functions import FunctionVersion
-from steadfaas.testing.local_lambda.invoke import Invoker, Report
+from steadfaas.testing.local_lambda.invoke import Invoker
 from steadfaas.testing.local_lambda.log_streams import LogStreams
 from steadfaas.testing.local_lambda.names import Place, Reference
+from steadfaas.testing.local_lambda.report import Report
 from steadfaas.testing.local_lambda.runtime_api import LOOPBACK
 from steadfaas.testing.local_lambda.task_roots import TaskRoots
 
@@ -32,7 +33,9 @@ class Server:
         place: Place,
         folder: Path,
         logs: LogStreams,
+        *,
         max_concurrency: int,
+        installed_packages: bool,
         watch: Callable[[Report], None] | None,
     ) -> None:
         self.endpoint_url = ""
@@ -41,6 +44,7 @@ class Server:
             TaskRoots(folder, self._code),
             logs,
             limit=max_concurrency,
+            installed_packages=installed_packages,
             reserved=self.control.reserved_concurrency,
             is_current=self.control.is_current,
             variables=self._variables,
@@ -48,7 +52,7 @@ class Server:
         self._place = place
         self._invoker = Invoker(self.control, self.fleet, watch)
         self._front = Front(self.control, self.fleet, self._invoker)
-        self._web: web.Server[web.BaseRequest] | None = None
+        self._web: web.Server | None = None
         self._listening: asyncio.Server | None = None
 
     async def start(self, port: int) -> None:
@@ -62,8 +66,9 @@ class Server:
     async def reset(self) -> None:
         """Forget all functions and end what runs of them."""
         await self._invoker.forget()
-        await self.fleet.end_all()
+        # First the functions, so that nothing new begins.
         await self._front.on_control_thread(self.control.reset)
+        await self.fleet.end_all()
 
     async def crash(self, arn: str) -> int:
         """Kill all processes of a version; how many there were."""
@@ -73,8 +78,7 @@ class Server:
         """Stop listening and end all processes. No call is answered any more."""
         if self._listening is not None:
             self._listening.close()
-        await self._invoker.forget()
-        await self.fleet.end_all()
+        await self.reset()
         if self._web is not None:
             self._web.pre_shutdown()
             await self._web.shutdown(_LAST_ANSWERS_SECONDS)

@@ -17,7 +17,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-from moto.awslambda.models import LambdaFunction, LambdaStorage
+from moto.awslambda.models import LambdaAlias, LambdaFunction, LambdaStorage
+
+from steadfaas.testing.local_lambda.names import LATEST
 
 # What is said of a configuration without being part of it.
 _NOT_CONFIGURATION: Final = {
@@ -34,6 +36,21 @@ class Storage(LambdaStorage):
         self._published: Counter[str] = Counter()
         # What each version was made of: its description may differ from that of $LATEST.
         self._made_of: dict[str, str] = {}
+
+    def find(self, name: str, qualifier: str | None) -> LambdaFunction | None:
+        """A version by its number, or $LATEST; None where there is none.
+
+        May be called while another thread changes something.
+        """
+        entry = self._functions.get(name)
+        if entry is None or qualifier in (None, LATEST):
+            return None if entry is None else entry["latest"]
+        versions: tuple[LambdaFunction, ...] = tuple(entry["versions"])
+        return next((each for each in versions if str(each.version) == qualifier), None)
+
+    def aliases_of(self, function_arn: str) -> dict[str, LambdaAlias]:
+        """The aliases of a function by name."""
+        return self._aliases[function_arn]
 
     def publish_version(self, name_or_arn: str, description: str = "") -> LambdaFunction:
         """The new version, or the newest one where nothing has changed since."""
