@@ -15,7 +15,7 @@ from pathlib import Path
 import story
 from story import Release
 
-from steadfaas.testing.local_lambda import LocalLambda
+from steadfaas.testing import LocalLambda
 
 HERE = Path(__file__).parent
 

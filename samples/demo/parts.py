@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Part:
     def start(self) -> float:
         """Start the process and wait until it is healthy; the seconds that took. Raises Unmet."""
         began = time.monotonic()
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, _undisturbed():
             # A session of its own: Ctrl-C reaches the demo, and the demo ends its parts.
             self._process = subprocess.Popen(
                 self._command,
@@ -95,10 +96,9 @@ def tail(text: str, lines: int = 15) -> str:
 
 
 def surroundings(more: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a part: ours with `more`, without settings that lead somewhere else."""
-    elsewhere = ("AWS_", "STEADFAAS_")
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(elsewhere)}
-    return {**ours, "PYTHONUNBUFFERED": "1", "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK, **more}
+    """The environment of a part: ours with `more`, and no proxy before the loopback interface."""
+    loopback = {"NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **loopback, **more}
 
 
 def free_port() -> int:
@@ -163,6 +163,21 @@ def steadfaas(words: Sequence[str], environment: Mapping[str, str]) -> str:
     if done.returncode != 0:
         raise Unmet(f"steadfaas {' '.join(words)} ended with {done.returncode}: {done.stderr}")
     return done.stdout.rstrip()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals that end the demo wait for the end of the block: no process is left unnoticed."""
+    came: list[int] = []
+    ending = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(each, lambda number, frame: came.append(number)) for each in ending]
+    try:
+        yield
+    finally:
+        for each, handler in zip(ending, before, strict=True):
+            signal.signal(each, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 def _healthy(url: str) -> bool:

@@ -9,6 +9,7 @@ into a file. Exit code 1 if any of it differs.
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 import time
@@ -75,6 +76,8 @@ def evidence(folder: Path, version: str) -> dict[str, str]:
 def run(platform_in: Callable[[Path], AbstractContextManager[Platform]]) -> int:
     """Tell the story on a platform that keeps its files in a folder; the exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    for name in [name for name in os.environ if name.startswith(("AWS_", "STEADFAAS_"))]:
+        del os.environ[name]  # whatever else they lead to has no part in the story
     screen = Screen()
     try:
         with (

@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from steadfaas.testing.local_lambda import LocalLambda
+from steadfaas.testing import LocalLambda
 from tests.support.lambda_orders import (
     FIRST_CODE,
     REPAIRED_CODE,

@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from steadfaas.testing.local_lambda import LocalLambda
+from steadfaas.testing import LocalLambda
 from tests.support.npm import CHECKOUT
 from tests.support.processes import SteadfaasServer
 
