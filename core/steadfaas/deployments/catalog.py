@@ -190,6 +190,11 @@ class Catalog:
         """The revisions of this deployment that take new requests, by name."""
         return list(self._active_of.get(deployment_id, ()))
 
+    def active_names(self) -> dict[str, tuple[str, ...]]:
+        """The services that each deployment takes new requests of, where there are any."""
+        found = {id: tuple([one.name for one in known]) for id, known in self._active_of.items()}
+        return {id: names for id, names in found.items() if names}
+
     def revisions(self, service: str) -> list[ServiceRevision]:
         """Every revision of a service, newest first."""
         return self._revisions.get(service, [])[::-1]

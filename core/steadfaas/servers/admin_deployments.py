@@ -11,7 +11,6 @@ be refused later.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -19,13 +18,14 @@ from aiohttp import web
 from steadfaas import ids
 from steadfaas.deployments.adapters import DEFAULT
 from steadfaas.deployments.catalog import Deployment
-from steadfaas.deployments.drain import drain_all, drain_of
+from steadfaas.deployments.drain import drain_of
 from steadfaas.deployments.headers import additional_headers
 from steadfaas.deployments.modify import Modification
 from steadfaas.deployments.requests import Outcome, Registered, Registration
 from steadfaas.errors import BadRequest, Conflict, NotFound, RequestError
 from steadfaas.servers.admin import (
     CONTEXT,
+    DEPLOYMENTS,
     AdminRoute,
     actor,
     api_version,
@@ -39,28 +39,20 @@ from steadfaas.servers.admin_views import (
     information,
     registration_view,
 )
-from steadfaas.servers.deployment_list import DeploymentList
 from steadfaas.servers.shapes import Json
 
 if TYPE_CHECKING:
     from steadfaas.servers.admin_bodies import RegisterDeployment, UpdateDeployment
 
-_BLOCKERS_IN_LIST: Final = 5
 _BLOCKERS_IN_DETAIL: Final = 100
-# Other work has its turn after so many encoded deployments.
-_AT_ONCE: Final = 250
 
 
 def deployment_routes() -> list[AdminRoute]:
     """The routes."""
-    one, known = "/deployments/{deployment}", DeploymentList()
-
-    async def list_deployments(request: web.Request) -> web.Response:
-        return await _list(request, known)
-
+    one = "/deployments/{deployment}"
     return [
         AdminRoute("POST", "/deployments", _register),
-        AdminRoute("GET", "/deployments", list_deployments),
+        AdminRoute("GET", "/deployments", _list),
         AdminRoute("GET", one, _get),
         AdminRoute("PATCH", one, _update),
         AdminRoute("PUT", one, _replace),
@@ -131,19 +123,8 @@ def _registration_status(registered: Registered, version: int) -> int:
 # --- looking -----------------------------------------------------------------------------------
 
 
-async def _list(request: web.Request, known: DeploymentList) -> web.Response:
-    context = request.app[CONTEXT]
-    deployments = context.catalog.deployments()
-    drains = drain_all(
-        context.reader, context.catalog, now=context.clock.now(), blockers=_BLOCKERS_IN_LIST
-    )
-    parts = []
-    for place, deployment in enumerate(deployments):
-        parts.append(known.encoded(deployment, drains[deployment.id]))
-        if place % _AT_ONCE == _AT_ONCE - 1:
-            await asyncio.sleep(0)
-    known.forget_all_but(deployments)
-    return encoded_response(b'{"deployments":[' + b",".join(parts) + b"]}")
+async def _list(request: web.Request) -> web.Response:
+    return encoded_response(await request.app[DEPLOYMENTS].body())
 
 
 async def _get(request: web.Request) -> web.Response:
