@@ -69,7 +69,7 @@ class ServiceRevision:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What somebody did to a deployment that may move work. `at` is in ms since the epoch."""
+    """What somebody did to a deployment. `at` is in ms since the epoch."""
 
     at: int
     by: str
