@@ -179,14 +179,14 @@ class InvocationRoutes:
         newest = body.operation == "restart-as-new"
         page = Page(body.limit, body.after, newest=newest)
         found, next_page = await self._find(criteria, page)
+        # Each page names the same ids: the first one tells of those that nobody knows.
+        unknown = [] if body.after else find.unknown(self._engine.store.reader, chosen or ())
         tally = await self._operators.batch(
             body.operation,
             [] if body.dry_run else [one.id for one in sorted(found)],
             deployment=deployment,
             actor=actor(request),
         )
-        # Each page names the same ids: the first one tells of those that nobody knows.
-        unknown = [] if body.after else find.unknown(self._engine.store.reader, chosen or ())
         refusals = [Refusal(id, invocations.unknown(id)) for id in unknown] + tally.refusals
         answer: dict[str, Any] = {
             "operation": body.operation,
