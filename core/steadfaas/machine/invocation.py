@@ -545,6 +545,7 @@ class Invocation:
     def finish(self, output: bytes) -> list[Effect]:
         """The result is known."""
         self._move(Status.COMPLETED)
+        self.pausing = False
         self.output = output
         self._wait_for_nothing()
         return [Finish(output)]
