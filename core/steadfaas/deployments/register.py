@@ -38,7 +38,7 @@ from steadfaas.deployments.promote import Promoted, promotion
 from steadfaas.deployments.records import to_rows
 from steadfaas.deployments.requests import Outcome, Registered, Registration
 from steadfaas.deployments.secrets import secret_headers
-from steadfaas.deployments.settings import ServiceChanges, changed
+from steadfaas.deployments.settings import ServiceChanges, changed, told
 from steadfaas.errors import BadRequest, Conflict, NotFound
 from steadfaas.spi import Access, EndpointReference, Evidence, Promise, Protects
 from steadfaas.store import deployments as table
@@ -147,12 +147,15 @@ class Registry:
         """
         return await self._unbroken(self._promote(deployment_id, dry_run=dry_run, actor=actor))
 
-    async def configure(self, service: str, changes: ServiceChanges) -> ServiceRevision:
+    async def configure(
+        self, service: str, changes: ServiceChanges, *, actor: str = ""
+    ) -> ServiceRevision:
         """Change settings of a service's active revision; its next registration brings its own.
 
-        Raises NotFound, BadRequest, StoreError.
+        The record of its deployment tells which, and who did it. Raises NotFound, BadRequest,
+        StoreError.
         """
-        return await self._unbroken(self._configure(service, changes))
+        return await self._unbroken(self._configure(service, changes, actor))
 
     async def remove(self, deployment_id: str, *, force: bool = False) -> None:
         """Remove a deployment; the next-newest revision of its services becomes active again.
@@ -269,15 +272,19 @@ class Registry:
             await self._replace(after)
             return replace(planned, deployment=after)
 
-    async def _configure(self, service: str, changes: ServiceChanges) -> ServiceRevision:
+    async def _configure(
+        self, service: str, changes: ServiceChanges, actor: str
+    ) -> ServiceRevision:
         async with self._commit:
             before = self._catalog.latest(service)
             if before is None:
                 raise NotFound(f"The requested service '{service}' does not exist")
             after = changed(before, changes, self._defaults)
             if after is not before:
-                owner = self._known(before.deployment_id)
-                await self._replace(replace(owner, services={**owner.services, service: after}))
+                known = self._known(before.deployment_id)
+                owner = replace(known, services={**known.services, service: after})
+                change = (history.CONFIGURED, f"{service}: {told(changes)}")
+                await self._replace(history.noted(owner, self._clock.now(), actor, change))
             return after
 
     async def _remove(self, deployment_id: str, *, force: bool) -> None:

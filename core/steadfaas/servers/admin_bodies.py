@@ -190,9 +190,10 @@ class BatchBody(Body):
     operation: BatchOperation
     filter: BatchFilter = Field(default_factory=BatchFilter)
     ids: list[str] | None = Field(None, max_length=10_000)
-    """Exactly these, as far as the filter lets them pass."""
+    """Exactly these, as far as the filter lets them pass; those that nobody knows are refused."""
     deployment: str | None = None
-    """`latest`, `keep` or an id: where resumed or restarted invocations go on."""
+    """`latest`, `keep` or an id: where resumed invocations go on. Restarted ones begin with their
+    input alone and go to `latest`: anything else is refused."""
     limit: int = Field(1000, ge=1, le=10_000)
     """At most so many invocations in this request."""
     after: int | None = Field(None, ge=0)

@@ -11,7 +11,6 @@ be refused later.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +18,7 @@ from aiohttp import web
 
 from steadfaas import ids
 from steadfaas.deployments.catalog import Deployment
-from steadfaas.deployments.drain import drain_all, drain_of
+from steadfaas.deployments.drain import drain_of
 from steadfaas.deployments.headers import Connection, additional_headers
 from steadfaas.deployments.modify import Modification
 from steadfaas.deployments.requests import Outcome, Registered, Registration
@@ -27,6 +26,7 @@ from steadfaas.deployments.secrets import secret_headers
 from steadfaas.errors import BadRequest, Conflict, NotFound, RequestError
 from steadfaas.servers.admin import (
     CONTEXT,
+    DEPLOYMENTS,
     AdminRoute,
     actor,
     api_version,
@@ -40,7 +40,6 @@ from steadfaas.servers.admin_views import (
     information,
     registration_view,
 )
-from steadfaas.servers.deployment_list import DeploymentList
 from steadfaas.servers.shapes import Json
 from steadfaas.spi import Access, Promise
 
@@ -50,22 +49,15 @@ if TYPE_CHECKING:
 _ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
 # In Restate's API an `arn` is a Lambda function's.
 _ARNS_ARE_OF: Final = "aws-lambda"
-_BLOCKERS_IN_LIST: Final = 5
 _BLOCKERS_IN_DETAIL: Final = 100
-# Other work has its turn after so many encoded deployments.
-_AT_ONCE: Final = 250
 
 
 def deployment_routes() -> list[AdminRoute]:
     """The routes."""
-    one, known = "/deployments/{deployment}", DeploymentList()
-
-    async def list_deployments(request: web.Request) -> web.Response:
-        return await _list(request, known)
-
+    one = "/deployments/{deployment}"
     return [
         AdminRoute("POST", "/deployments", _register),
-        AdminRoute("GET", "/deployments", list_deployments),
+        AdminRoute("GET", "/deployments", _list),
         AdminRoute("GET", one, _get),
         AdminRoute("PATCH", one, _update),
         AdminRoute("PUT", one, _replace),
@@ -156,19 +148,8 @@ def _registration_status(registered: Registered, version: int) -> int:
 # --- looking -----------------------------------------------------------------------------------
 
 
-async def _list(request: web.Request, known: DeploymentList) -> web.Response:
-    context = request.app[CONTEXT]
-    deployments = context.catalog.deployments()
-    drains = drain_all(
-        context.reader, context.catalog, now=context.clock.now(), blockers=_BLOCKERS_IN_LIST
-    )
-    parts = []
-    for place, deployment in enumerate(deployments):
-        parts.append(known.encoded(deployment, drains[deployment.id]))
-        if place % _AT_ONCE == _AT_ONCE - 1:
-            await asyncio.sleep(0)
-    known.forget_all_but(deployments)
-    return encoded_response(b'{"deployments":[' + b",".join(parts) + b"]}")
+async def _list(request: web.Request) -> web.Response:
+    return encoded_response(await request.app[DEPLOYMENTS].body())
 
 
 async def _get(request: web.Request) -> web.Response:
