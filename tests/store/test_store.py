@@ -209,7 +209,9 @@ def test_the_log_is_used_again_instead_of_growing(tmp_path: Path) -> None:
     async def test() -> None:
         async with opened(tmp_path) as store:
             largest = await _churn(store, 200)
-            assert largest < 80 * 1024 * 1024
+            # Twice the size from which on it is moved at once: a thread that has its turn late is
+            # overtaken by some commits.
+            assert largest < 128 * 1024 * 1024
             assert store.path.stat().st_size < 4 * 1024 * 1024
 
     run(test())
