@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import random
 import shutil
@@ -15,12 +16,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import aiohttp
+from aiohttp import web
 
 from steadfaas import ids
 from steadfaas.clock import SystemClock
@@ -28,11 +30,12 @@ from steadfaas.deployments.adapters import Adapters
 from steadfaas.deployments.catalog import Catalog, Deployment, HandlerOptions, build_revision
 from steadfaas.deployments.discover import Discovered
 from steadfaas.deployments.drain import drain_all, drain_of
-from steadfaas.deployments.headers import Headers
+from steadfaas.deployments.headers import Connection
 from steadfaas.deployments.records import load_catalog, to_rows
 from steadfaas.deployments.register import Registration, Registry
 from steadfaas.machine.status import Status
-from steadfaas.spi import Access, EndpointReference
+from steadfaas.servers.admin import AdminContext, build_admin
+from steadfaas.spi import EndpointReference
 from steadfaas.store import deployments as table
 from steadfaas.store.sqlite import Store
 from steadfaas.wire.manifest import HandlerManifest, Manifest, ProtocolMode, ServiceManifest
@@ -52,6 +55,14 @@ _UNFINISHED = [
 ]
 
 
+class _Stopped:
+    """The clock at the moment for which everything here was made up."""
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return NOW
+
+
 def main() -> int:
     """Build a database in a temporary folder, ask, print, and drop it."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.drain", description=__doc__)
@@ -61,6 +72,9 @@ def main() -> int:
     parser.add_argument("--unfinished", type=int, default=20_000)
     parser.add_argument("--newest", type=int, help="only the newest so many have unfinished ones")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument(
+        "--prepare", type=float, default=5.0, help="seconds between a start and the first list"
+    )
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bench-drain-", dir=CHECKOUT))
     try:
@@ -78,14 +92,101 @@ async def _measure(options: argparse.Namespace, folder: Path) -> None:
         await store.writer.write(lambda tx: _fill(tx, known, options))
         print(f"built in {time.perf_counter() - started:.1f} s")
         catalog = load_catalog(store.reader, HandlerOptions())
-        gc.collect()
-        gc.freeze()  # as the server does
-        gc.set_threshold(10_000, 20, 20)
+        _calm_collector()
+        await _list(store, known, options)
         _ask(store, catalog, known, options.rounds)
         await _ask_while_it_changes(store, catalog, options)
         await _register(store, catalog, options.rounds)
     finally:
         await store.close()
+
+
+def _calm_collector() -> None:
+    """As the server does once it has loaded what stays."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
+# --- over HTTP ---------------------------------------------------------------------------------
+
+
+async def _list(store: Store, known: list[Deployment], options: argparse.Namespace) -> None:
+    """The admin API as after a start: at once, when it has warmed up, and when things change."""
+    async with _served(store) as base:
+        _print("GET /deployments, while it prepares", [await _get(f"{base}/deployments")])
+    async with _served(store) as base:
+        listing = f"{base}/deployments"
+        _print("longest pause while it prepares", [await _longest_pause(options.prepare)])
+        _print("GET /deployments, first", [await _get(listing)])
+        _print("GET /deployments, again", await _gets(listing, options.rounds))
+        _print("the same in gzip", await _gets(listing, options.rounds, gzip=True))
+        for what, one in (("oldest", known[0]), ("newest", known[-1])):
+            _print(f"GET one, {what}", await _gets(f"{listing}/{one.id}", options.rounds))
+        times = []
+        for turn in range(options.rounds):
+            await _move_some(store, seed=turn)
+            times.append(await _get(listing))
+        _print("GET /deployments, 200 changed since", times)
+
+
+@contextlib.asynccontextmanager
+async def _served(store: Store) -> AsyncIterator[str]:
+    catalog = load_catalog(store.reader, HandlerOptions())
+    context = AdminContext(
+        catalog=catalog,
+        registry=_registry(store, catalog),
+        clock=_Stopped(),
+        reader=store.reader,
+    )
+    runner = web.AppRunner(build_admin(context), shutdown_timeout=0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def _longest_pause(seconds: float) -> float:
+    """How long the event loop did not come round at most, in seconds."""
+    longest, end = 0.0, time.perf_counter() + seconds
+    while (began := time.perf_counter()) < end:
+        await asyncio.sleep(0)
+        longest = max(longest, time.perf_counter() - began)
+    return longest
+
+
+async def _gets(url: str, rounds: int, *, gzip: bool = False) -> list[float]:
+    return [await _get(url, gzip=gzip) for _ in range(rounds)]
+
+
+async def _get(url: str, *, gzip: bool = False) -> float:
+    """Seconds until the whole answer is there, in a thread that does little beside."""
+
+    def ask() -> float:
+        started = time.perf_counter()
+        headers = {"accept-encoding": "gzip"} if gzip else {}
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+            answer.read()
+        return time.perf_counter() - started
+
+    return await asyncio.to_thread(ask)
+
+
+async def _move_some(store: Store, *, seed: int) -> None:
+    """Two hundred of the unfinished move on."""
+    lines = table.unfinished(store.reader).lines()
+    numbers = [table.Unfinished.of(line).seq for line in lines]
+    moved = random.Random(seed).sample(numbers, min(200, len(numbers)))
+    await store.writer.write(
+        lambda tx: tx.executemany(
+            "UPDATE invocation SET status = 7 - status, due_at = NULL, asleep = 0 WHERE seq = ?"
+            " AND status IN (3, 4) AND deployment IS NOT NULL",
+            [(seq,) for seq in moved],
+        )
+    )
 
 
 # --- asking ------------------------------------------------------------------------------------
@@ -112,45 +213,39 @@ def _one(store: Store, catalog: Catalog, deployment: Deployment) -> object:
 async def _ask_while_it_changes(
     store: Store, catalog: Catalog, options: argparse.Namespace
 ) -> None:
-    """Between two questions, two hundred of the unfinished move on."""
-    rng, times = random.Random(2), []
-    numbers = [row[0] for row in table.unfinished(store.reader)]
-    for _ in range(options.rounds):
-        moved = [(seq,) for seq in rng.sample(numbers, min(200, len(numbers)))]
-        await store.writer.write(
-            lambda tx, moved=moved: tx.executemany(  # type: ignore[misc]
-                "UPDATE invocation SET status = 3, due_at = NULL, asleep = 0 WHERE seq = ?"
-                " AND deployment IS NOT NULL",
-                moved,
-            )
-        )
+    times = []
+    for turn in range(options.rounds):
+        await _move_some(store, seed=100 + turn)
         times.append(_time(lambda: drain_all(store.reader, catalog, now=NOW)))
     _print("drain_all, 200 changed since", times)
 
 
 async def _register(store: Store, catalog: Catalog, rounds: int) -> None:
-    async def discover(_: EndpointReference, __: Headers, ___: Access) -> Discovered:
+    registry = _registry(store, catalog)
+    times, drains = [], []
+    for number in range(rounds):
+        started = time.perf_counter()
+        await registry.register(Registration(f"http://new-{number}/"))
+        times.append(time.perf_counter() - started)
+        drains.append(_time(lambda: drain_all(store.reader, catalog, now=NOW)))
+    _print("register one more (without discovery)", times)
+    _print("drain_all after each", drains)
+
+
+def _registry(store: Store, catalog: Catalog) -> Registry:
+    async def discover(_: EndpointReference, __: Connection) -> Discovered:
         manifest = Manifest(ProtocolMode.REQUEST_RESPONSE, 5, 7, (_service("S1"),))
         return Discovered(manifest, None)
 
-    async with aiohttp.ClientSession():
-        registry = Registry(
-            catalog=catalog,
-            writer=store.writer,
-            adapters=Adapters(),
-            discover=discover,
-            clock=SystemClock(),
-            randomness=random.Random(3).randbytes,
-            defaults=HandlerOptions(),
-        )
-        times, drains = [], []
-        for number in range(rounds):
-            started = time.perf_counter()
-            await registry.register(Registration(f"http://new-{number}/"))
-            times.append(time.perf_counter() - started)
-            drains.append(_time(lambda: drain_all(store.reader, catalog, now=NOW)))
-    _print("register one more (without discovery)", times)
-    _print("drain_all after each", drains)
+    return Registry(
+        catalog=catalog,
+        writer=store.writer,
+        adapters=Adapters(),
+        discover=discover,
+        clock=SystemClock(),
+        randomness=random.Random(3).randbytes,
+        defaults=HandlerOptions(),
+    )
 
 
 def _timed(what: str, rounds: int, action: Callable[[], object]) -> None:

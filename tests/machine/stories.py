@@ -248,7 +248,7 @@ DERIVED: Final = ("journal", "journal_bytes", "pending", "notified", "signals")
 #: What the store keeps in the record.
 RECORDED: Final = (
     "status",
-    "modified_at",
+    "grew_at",
     "deployment",
     "version",
     "attempt",

@@ -95,7 +95,7 @@ def test_the_open_attempt_may_fail(begin: Begin, policy: object) -> None:
 
 def test_the_open_attempt_may_complete(begin: Begin) -> None:
     scenario = _pausing(begin).given(output()).receives(m.End())
-    scenario.then(Finish(encode(output()))).stands(Status.COMPLETED)
+    scenario.then(Finish(encode(output()))).stands(Status.COMPLETED, pausing=False)
 
 
 def test_the_open_attempt_may_be_lost_in_a_crash(begin: Begin) -> None:
@@ -110,7 +110,7 @@ def test_a_cancel_withdraws_the_wish_as_it_would_end_the_pause(begin: Begin) -> 
 
 def test_a_pausing_one_can_be_killed(begin: Begin) -> None:
     scenario = _pausing(begin).killed().then(Finish(failure_output(409, "killed")))
-    scenario.stands(Status.COMPLETED)
+    scenario.stands(Status.COMPLETED, pausing=False)
 
 
 def test_a_signal_does_not_withdraw_it(begin: Begin) -> None:

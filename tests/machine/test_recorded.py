@@ -66,7 +66,7 @@ class Replay:
 
     def attempt(self, exchange: Exchange) -> None:
         """An attempt starts, and its request is the recorded one, byte by byte."""
-        self.now = self.inv.modified_at + exchange.start.duration_since_last_stored_entry
+        self.now = self.inv.grew_at + exchange.start.duration_since_last_stored_entry
         self.inv.start(self.now, DEPLOYMENT, self.version)
         state = [(item.key, item.value) for item in exchange.start.state_map]
         payload = self.inv.start_message(self.now, state, partial=exchange.start.partial_state)

@@ -184,7 +184,7 @@ def _store(tx: sqlite3.Connection, inv: Invocation, chance: random.Random) -> Fa
     if status is Status.COMPLETED:
         result = _complete(tx, inv, chance)
     else:
-        invocations.save(tx, inv)
+        invocations.save(tx, inv, inv.modified_at)
     if status is Status.PENDING and inv.kind is Kind.OBJECT_EXCLUSIVE:
         keys.join_line(tx, inv.service, inv.key or "", inv.seq, inv.seq)
     return Fact(

@@ -18,6 +18,7 @@ import pytest
 from steadfaas import ids
 from steadfaas.query.engine import QueryFailed, execute, run, snapshot
 from steadfaas.query.schemas import SCHEMAS
+from steadfaas.store.sqlite import migrate
 from tests.query.filled import DEPLOYMENTS, World, fill
 from tests.query.statements import Statement, Statements
 
@@ -150,6 +151,68 @@ def test_the_first_of_a_group_is_its_oldest(connection: sqlite3.Connection) -> N
         oldest = min(one["created_at"] for one in group)
         assert (row["n"], row["at"]) == (len(group), oldest)
         assert row["id"] in [one["id"] for one in group if one["created_at"] == oldest]
+
+
+_CROWD = """
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 40000)
+INSERT INTO invocation (seq, id, status, service, handler, key, kind, deployment, created_at,
+    modified_at, output)
+SELECT n, randomblob(24), iif(n % 40 = 0, 5, 100), iif(n % 3, 'Cart', 'Shop'),
+    iif(n % 40 < 39, 'add', 'get'), iif(n % 3, nullif('key-' || (n % 7), 'key-0'), NULL),
+    iif(n % 3, 1, 0), iif(n % 5, 'dp_a', NULL), 1000000 + (n * 7919) % 40000, 0, x'72'
+FROM numbers
+"""
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Tens of thousands of completed ones, in groups that differ much in size; 0 is no absence."""
+    path = tmp_path_factory.mktemp("crowd") / "steadfaas.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection)
+        connection.execute(_CROWD)
+        connection.execute("UPDATE invocation SET key = '0' WHERE key = 'key-3'")
+    return World(path)
+
+
+@pytest.mark.parametrize("where", ["", "WHERE target_service_name IN ('Cart', 'nobody')"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        # The official command line's: services status.
+        "target_service_name, target_handler_name, status, COUNT(1) as n, MIN(created_at) as at,"
+        " FIRST_VALUE(created_at ORDER BY created_at ASC) as oldest",
+        "target_service_name, target_service_key, status, sum(retry_count) as retries",
+        "target_handler_name, count(*), max(created_at), min(created_at)",
+        "status, count(target_service_key)",
+        "target_service_key, pinned_deployment_id",
+        "target_service_key, count(*), max(created_at)",
+        "min(status)",
+    ],
+)
+def test_groups_of_very_many(crowd: World, what: str, where: str) -> None:
+    keys = ", ".join(name for name in what.split(", ") if "(" not in name)
+    by = f"GROUP BY {keys}" if keys else ""
+    with snapshot(crowd.path) as connection:
+        found = same(connection, f"SELECT {what} FROM sys_invocation {where} {by}")
+    assert found.num_rows
+
+
+def test_a_group_takes_what_it_needs_from_one_row_of_many(crowd: World) -> None:
+    """Which row that is may differ; it is of the group."""
+    statement = (
+        "SELECT target_service_key as key, first_value(id) as id, first_value(target) as target"
+        " FROM sys_invocation WHERE status = 'completed' GROUP BY target_service_key"
+    )
+    with snapshot(crowd.path) as connection:
+        found = rows(execute(connection, statement, max_rows=_MOST))
+        whole = "SELECT id, target_service_key, target FROM sys_invocation"
+        every = rows(execute(connection, whole, max_rows=_MOST, sharp=False))
+    known = {row["id"]: row for row in every}
+    assert len(found) == len({row["target_service_key"] for row in every})
+    for row in found:
+        one = known[row["id"]]
+        assert (row["key"], row["target"]) == (one["target_service_key"], one["target"])
 
 
 # --- random statements -------------------------------------------------------------------------

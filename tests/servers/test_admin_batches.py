@@ -138,16 +138,30 @@ async def test_filters(steadfaas: Steadfaas) -> None:
         assert len(await admin.ids()) == 3
 
 
-async def test_ids_that_nobody_knows_are_not_counted(steadfaas: Steadfaas) -> None:
+async def test_ids_that_nobody_knows_are_refused(steadfaas: Steadfaas) -> None:
     await steadfaas.deploy(Yard().app)
     sent = await bring_to(steadfaas, "suspended")
+    told = {"id": UNKNOWN, "message": f"The requested invocation '{UNKNOWN}' does not exist"}
     async with admin_of(steadfaas) as admin:
         chosen = [UNKNOWN, sent.text_id, sent.text_id]
+        tried = await admin.batch("pause", ids=chosen, dry_run=True)
+        assert (_summary(tried), tried["refusals"]) == ((1, 0, 0, 1), [told])
         answer = await admin.batch("pause", ids=chosen)
-        assert _summary(answer) == (1, 1, 0, 0)
-        assert _summary(await admin.batch("kill", ids=[UNKNOWN])) == (0, 0, 0, 0)
+        assert (_summary(answer), answer["refusals"]) == ((1, 1, 0, 1), [told])
+        assert _summary(await admin.batch("kill", ids=[UNKNOWN])) == (0, 0, 0, 1)
         assert _summary(await admin.batch("kill", ids=[])) == (0, 0, 0, 0)
+        elsewhere = await admin.batch("kill", ids=[sent.text_id], filter={"service": "Nope"})
+        assert _summary(elsewhere) == (0, 0, 0, 0), "a filter leaves it out; it is known"
         assert sent.status == "paused"
+
+
+async def test_unknown_ids_are_told_on_the_first_page_only(steadfaas: Steadfaas) -> None:
+    await steadfaas.deploy(Yard().app)
+    chosen = [(await steadfaas.send("Job/ask", "x")).text_id for _ in range(3)]
+    await steadfaas.settle()
+    async with admin_of(steadfaas) as admin:
+        answers = await _pages(admin, "pause", limit=2, ids=[*chosen, UNKNOWN])
+        assert [_summary(each) for each in answers] == [(2, 2, 0, 1), (1, 1, 0, 0)]
 
 
 async def test_only_some_of_many_refusals_are_shown(steadfaas: Steadfaas) -> None:
@@ -194,6 +208,23 @@ async def test_a_deployment_that_means_nothing_is_always_refused(
     async with admin_of(steadfaas) as admin:
         answer = await admin.batch("resume", deployment="dp_x", status=400, **more)
         assert answer["message"].startswith("The request field 'deployment' is invalid")
+
+
+@pytest.mark.parametrize("where", ["keep", UNKNOWN_DEPLOYMENT])
+@pytest.mark.parametrize("more", [{}, {"dry_run": True}, {"filter": {"service": "Nope"}}])
+async def test_what_is_restarted_goes_to_the_latest_deployment(
+    steadfaas: Steadfaas, where: str, more: Json
+) -> None:
+    """Another one is refused once, as for a single invocation, and nothing is begun."""
+    await steadfaas.deploy(Yard().app)
+    await bring_to(steadfaas, "completed")
+    async with admin_of(steadfaas) as admin:
+        before = dump(steadfaas)
+        told = await admin.batch("restart-as-new", deployment=where, status=400, **more)
+        assert told["message"].startswith("the request field 'deployment' is invalid")
+        assert dump(steadfaas) == before
+        answer = await admin.batch("restart-as-new", deployment="latest")
+        assert _summary(answer) == (1, 1, 0, 0)
 
 
 # --- pages -------------------------------------------------------------------------------------
@@ -243,6 +274,19 @@ async def test_pages_of_named_ones(steadfaas: Steadfaas) -> None:
         assert [each["done"] for each in answers] == [3, 3, 1]
         again = await _pages(admin, "pause", limit=3, ids=chosen)
         assert [each["matched"] for each in again] == [3, 3, 1], "a page moves on by number"
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+async def test_a_full_last_page_says_that_it_is_the_last(
+    steadfaas: Steadfaas, chosen: bool
+) -> None:
+    await steadfaas.deploy(Yard().app)
+    sent = [await steadfaas.send("Job/ask", "x") for _ in range(6)]
+    await steadfaas.settle()
+    async with admin_of(steadfaas) as admin:
+        named = {"ids": [one.text_id for one in sent]} if chosen else {}
+        answers = await _pages(admin, "pause", limit=3, **named)
+        assert [each["done"] for each in answers] == [3, 3]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
@@ -340,7 +384,7 @@ async def test_a_body_of_another_type(steadfaas: Steadfaas, type: str) -> None:
 async def test_bodies_that_are_large(steadfaas: Steadfaas) -> None:
     async with admin_of(steadfaas) as admin:
         answer = await admin.batch("kill", ids=[UNKNOWN] * 10_000)
-        assert answer["matched"] == 0
+        assert _summary(answer) == (0, 0, 0, 1)
         await admin.batch("kill", ids=[UNKNOWN] * 10_001, status=422)
         body = json.dumps({"operation": "kill", "filter": {"key": "x" * 1_100_000}}).encode()
         told = await admin("POST", "/invocations/batch", status=413, data=body, headers=_JSON)

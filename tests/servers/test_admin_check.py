@@ -216,6 +216,19 @@ async def test_a_check_makes_no_resume_possible_that_is_none(
         assert sent.status == status
 
 
+async def test_nobody_is_asked_about_a_resume_that_is_not_possible(steadfaas: Steadfaas) -> None:
+    """Its pin cannot be moved while it is retried; the code there would say what it cannot tell."""
+    await steadfaas.deploy(Yard("v1").app)
+    sent = await bring_to(steadfaas, "backing-off")
+    v2 = await steadfaas.deploy(Yard("v2").app)
+    steadfaas.fail(v2, status=503)
+    async with admin_of(steadfaas) as admin:
+        before = dump(steadfaas)
+        told = await admin.operate(sent, f"resume?check=true&deployment={v2.id}", status=409)
+        assert "deployment id cannot be changed" in told["message"]
+        assert dump(steadfaas) == before
+
+
 @pytest.mark.steadfaas(tuning=Tuning(max_concurrency=1, drain_seconds=0))
 async def test_a_checked_resume_of_one_that_has_recorded_nothing(steadfaas: Steadfaas) -> None:
     """It has no pin yet, and goes to the newest by itself."""

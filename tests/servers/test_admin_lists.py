@@ -223,6 +223,7 @@ async def test_pages_show_everything_once(
         oldest = await _pages(admin, f"limit={limit}")
         assert [*chain(*oldest)] == sent
         assert {len(page) for page in oldest[:-1]} <= {limit}
+        assert len(oldest) == -(-len(sent) // limit), "a full last page is the last"
         newest = await _pages(admin, f"newest=true&limit={limit}")
         assert [*chain(*newest)] == sent[::-1]
 

@@ -71,6 +71,27 @@ def test_settings_are_changed_and_survive_a_restart() -> None:
     run(test())
 
 
+def test_who_changed_which_settings_is_told_by_the_deployment() -> None:
+    async def test() -> None:
+        async with admin() as ask, serving(announce(service())) as one:
+            path = f"/deployments/{(await ask.register(one.uri)).body['id']}"
+            me = {"x-steadfaas-actor": "ada@desk"}
+            body = {"public": False, "abort_timeout": "90s", "retry_policy": {"max_attempts": 3}}
+            for _ in range(2):  # the second time nothing is changed by it
+                await ask("PATCH", "/services/Shop", json=body, headers=me)
+            [change] = (await ask("GET", path)).body["changes"]
+            assert change.pop("at")
+            assert change == {
+                "by": "ada@desk",
+                "what": "settings changed",
+                "detail": "Shop: public false, abort_timeout 1m 30s, retry_policy",
+            }
+            [again] = ask.world.restarted().deployments()
+            assert [each.by for each in again.changes] == ["ada@desk"]
+
+    run(test())
+
+
 @pytest.mark.parametrize(
     ("name", "body", "status", "words"),
     [

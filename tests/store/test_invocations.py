@@ -63,14 +63,14 @@ def test_what_changes_before_the_end_comes_back(db: sqlite3.Connection) -> None:
     made = invocation(7)
     invocations.insert(db, made)
     made.status = Status.BACKING_OFF
-    made.deployment, made.version, made.modified_at = "dp_1", 6, 2000
+    made.deployment, made.version = "dp_1", 6
     made.attempt, made.started_at, made.failures, made.retry_count = 3, 1500, 2, 1
     made.due_at, made.awaits, made.asleep, made.pausing = 9000, b"waits", True, True
     made.failure = failures.record(
         AttemptFailure("RT0007", "ouch", command_index=1, stacktrace="line 1"),
         now=1600, attempt=3, deployment="dp_1", recorded=None,
     )  # fmt: skip
-    invocations.save(db, made)
+    invocations.save(db, made, 2000)
     found = invocations.load(db, 7)
     assert found is not None
     for name in type(made).__slots__:
@@ -260,7 +260,7 @@ def test_the_attempt_that_completed_it_is_told_by_the_record(db: sqlite3.Connect
     invocations.insert(db, made)
     invocations.add_attempt(db, made, 1100, "RT0010")
     made.attempt, made.started_at, made.output = 2, 1200, b"out"
-    invocations.save(db, made)
+    invocations.save(db, made, 2000)
     invocations.complete(db, made, 1500)
     described = invocations.describe(db, made.id)
     assert described is not None
@@ -356,7 +356,7 @@ def test_the_end_ends_waits_and_wishes(db: sqlite3.Connection) -> None:
     made = invocation(7, attempt=1, completion_retention=DAY, output=b"out", due_at=9000)
     made.asleep, made.pausing, made.awaits = True, True, b"waits"
     invocations.insert(db, made)
-    invocations.save(db, made)
+    invocations.save(db, made, 2000)
     invocations.complete(db, made, 1500)
     row = db.execute("SELECT due_at, awaits, asleep, pausing FROM invocation").fetchone()
     assert row == (None, None, 0, 0)

@@ -76,7 +76,9 @@ def test_what_counts_as_unfinished_reads_only_the_index_of_unfinished_ones() -> 
     with memory() as connection:
         for file, name in sorted(READS_ALL):
             if not name.startswith("all_"):
-                (step, *_) = _plan(connection, file, name)
+                plan = _plan(connection, file, name)
+                # What a subquery gives is in order already, and as few as it says.
+                step = next(step for step in plan if "subquery" not in step)
                 assert "USING" in step
                 assert "invocation_unfinished" in step
 

@@ -137,9 +137,7 @@ def _batches(order: Order) -> Iterator[Json]:
     ids = list(order.selection.ids)
     for start in range(0, len(ids), size):
         some = ids[start : start + size]
-        answer = _page({**body, "ids": some, "limit": size})
-        # An id that nobody knows is skipped in silence by the server; the user named it.
-        yield _with_unknown(answer, len(some))
+        yield _page({**body, "ids": some, "limit": size})
     for condition in order.selection.conditions:
         yield from _pages({**body, "filter": condition}, size)
 
@@ -157,18 +155,6 @@ def _pages(body: Json, size: int) -> Iterator[Json]:
 def _page(body: Json) -> Json:
     answer: Json = admin.call("POST", "/invocations/batch", body, timeout=_SECONDS_FOR_A_PAGE)
     return answer
-
-
-def _with_unknown(answer: Json, named: int) -> Json:
-    unknown = named - answer["matched"]
-    if not unknown:
-        return answer
-    message = f"{render.plural(unknown, 'id')} of those you named: the invocation does not exist"
-    return {
-        **answer,
-        "refused": answer["refused"] + unknown,
-        "refusals": [*answer["refusals"], {"id": "-", "message": message}],
-    }
 
 
 def _found_ids(selection: Selection) -> list[str]:

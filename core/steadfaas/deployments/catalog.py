@@ -70,7 +70,7 @@ class ServiceRevision:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What somebody did to a deployment that may move work. `at` is in ms since the epoch."""
+    """What somebody did to a deployment. `at` is in ms since the epoch."""
 
     at: int
     by: str
@@ -97,6 +97,7 @@ class Deployment:
     evidence: Evidence = Evidence.ASSERTED
     facts: Mapping[str, str] = field(default_factory=dict)  # what the platform said of the version
     access: Access = ANYBODY
+    secret_headers: tuple[tuple[str, str], ...] = ()  # names, and where each secret stands
     compression: str | None = None  # what its SDK offers for bodies
     changes: tuple[Change, ...] = ()  # the latest ones, oldest first
 
@@ -108,7 +109,7 @@ class Deployment:
     @property
     def endpoint(self) -> Endpoint:
         """How its adapter calls it."""
-        return Endpoint(self.uri, self.access, self.compression)
+        return Endpoint(self.uri, self.access, self.compression, self.facts)
 
 
 def is_http(uri: str) -> bool:
@@ -208,6 +209,11 @@ class Catalog:
     def active_services(self, deployment_id: str) -> list[ServiceRevision]:
         """The revisions of this deployment that take new requests, by name."""
         return list(self._active_of.get(deployment_id, ()))
+
+    def active_names(self) -> dict[str, tuple[str, ...]]:
+        """The services that each deployment takes new requests of, where there are any."""
+        found = {id: tuple([one.name for one in known]) for id, known in self._active_of.items()}
+        return {id: names for id, names in found.items() if names}
 
     def revisions(self, service: str) -> list[ServiceRevision]:
         """Every revision of a service, newest first."""

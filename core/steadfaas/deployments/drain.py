@@ -8,6 +8,7 @@ read: inside a transaction until its end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -17,7 +18,7 @@ from steadfaas.deployments.needs import COUNTS, Drain, DrainState, Oldest, Tally
 from steadfaas.store import deployments as table
 from steadfaas.store.port import Reader
 
-__all__ = ["COUNTS", "Drain", "DrainState", "Oldest", "drain_all", "drain_of"]
+__all__ = ["COUNTS", "Drain", "DrainState", "Oldest", "drain_all", "drain_of", "learn_all"]
 
 _memories: Final[WeakKeyDictionary[Catalog, DrainMemory]] = WeakKeyDictionary()
 
@@ -49,3 +50,14 @@ def drain_all(reader: Reader, catalog: Catalog, *, now: int, blockers: int = 5) 
     if memory is None or memory.reader is not reader:
         memory = _memories[catalog] = DrainMemory(reader)
     return memory.drains(catalog, now, blockers)
+
+
+def learn_all(reader: Reader, catalog: Catalog, *, blockers: int = 5) -> Iterator[dict[str, Drain]]:
+    """Prepare for the first question of `drain_all`, in steps of some milliseconds.
+
+    Other work may be done between them. Each gives the drain states that it worked out: those of a
+    moment, which the answer to the question corrects.
+    """
+    memory = DrainMemory(reader)
+    yield from memory.learn(catalog, blockers)
+    _memories.setdefault(catalog, memory)  # somebody may have asked meanwhile

@@ -1,4 +1,4 @@
-"""What was done to a deployment: the changes that may move work, as its record keeps them."""
+"""What was done to a deployment that may matter to what runs there, as its record keeps it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ FORCED: Final = "registered again by force"
 OVERWRITTEN: Final = "services overwritten"
 MOVED: Final = "address changed"
 HEADERS: Final = "headers changed"
+SECRETS: Final = "secret headers changed"
 ACCESS: Final = "role changed"
 PROMOTED: Final = "promoted"
+CONFIGURED: Final = "settings changed"
 
 _LONGEST_ACTOR: Final = 200
 _LONGEST_DETAIL: Final = 1000

@@ -9,11 +9,12 @@ is replaced. A handler that is private by itself stays private in a service made
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from steadfaas.deployments.catalog import HandlerOptions, ServiceRevision, build_revision
 from steadfaas.deployments.options import MAX_DURATION
+from steadfaas.durations import format_duration
 from steadfaas.errors import BadRequest
 from steadfaas.wire.manifest import (
     HandlerKind,
@@ -62,6 +63,18 @@ def changed(
         deployment_id=revision.deployment_id,
         defaults=defaults,
     )
+
+
+def told(changes: ServiceChanges) -> str:
+    """What was asked for, for the record: `public false, abort_timeout 1m, retry_policy`."""
+    asked = {field.name: getattr(changes, field.name) for field in fields(changes)}
+    return ", ".join(_told(name, value) for name, value in asked.items() if value is not None)
+
+
+def _told(name: str, value: bool | int | RetryOptions) -> str:
+    if isinstance(value, RetryOptions):
+        return "retry_policy"
+    return f"{name} {str(value).lower() if isinstance(value, bool) else format_duration(value)}"
 
 
 def _manifest(service: ServiceManifest, changes: ServiceChanges) -> ServiceManifest:

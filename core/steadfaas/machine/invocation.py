@@ -75,6 +75,7 @@ class Invocation:
         "due_at",
         "failure",
         "failures",
+        "grew_at",
         "handler",
         "id",
         "idempotency_key",
@@ -131,7 +132,8 @@ class Invocation:
         self.kind = kind
         self.status = status
         self.created_at = created_at
-        self.modified_at = created_at
+        self.modified_at = created_at  # when it last changed in any way
+        self.grew_at = created_at  # when its journal last grew
         self.idempotency_key = idempotency_key
         self.invoked_by = invoked_by
         self.invoked_by_target = invoked_by_target
@@ -213,7 +215,7 @@ class Invocation:
     def _append(self, frame_type: int, payload: bytes, now: int, command: Any = None) -> Append:
         index = len(self.journal)
         self._keep(frame_type, payload, command)
-        self.modified_at = now
+        self.grew_at = now
         self.retry_count = 0
         return Append(index, frame_type, payload)
 
@@ -546,6 +548,7 @@ class Invocation:
     def finish(self, output: bytes) -> list[Effect]:
         """The result is known."""
         self._move(Status.COMPLETED)
+        self.pausing = False
         self.output = output
         self._wait_for_nothing()
         return [Finish(output)]
@@ -564,7 +567,7 @@ class Invocation:
             partial_state=partial,
             key=self.key or "",
             retry_count=self.retry_count,
-            duration=max(now - self.modified_at, 0),
+            duration=max(now - self.grew_at, 0),
             random_seed=ids.random_seed(self.id) if self.version != 5 else 0,
         )
 

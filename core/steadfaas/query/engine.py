@@ -73,8 +73,7 @@ def snapshot(database: Path) -> Iterator[sqlite3.Connection]:
     """A connection that only reads, and sees what is committed now until it is closed."""
     address = f"file:{quote(str(database))}?mode=ro"
     with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
-        connection.execute("PRAGMA query_only = 1")
-        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA temp_store = MEMORY")  # temporary tables are no files
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         functions.install(connection)
         connection.execute("BEGIN")

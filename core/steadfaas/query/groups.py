@@ -4,6 +4,8 @@ SQLite counts the rows of each group in an index and picks one or two of them: t
 last accepted, as needed. Only those are read. DataFusion is given them, one as often as makes up
 the count. Of such rows it computes what it would of the real ones, as long as it asks only for
 counts, for extremes of the time, for any one value, and for what all rows of a group share.
+Nothing leaves SQLite but what was picked: a million rows that Python sees take a second by
+themselves.
 
 The groups here may be smaller than those that are asked for; that changes nothing of the above.
 """
@@ -13,16 +15,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, repeat
 from operator import itemgetter
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from steadfaas.query.clauses import Clause
+from steadfaas.query.clauses import TRUE, Clause
 from steadfaas.query.columns import NOTHING
 from steadfaas.query.conditions import columns_of
 from steadfaas.query.tables import BY_NUMBER, LONGEST_BATCH, Branch, Reading, Rows
@@ -40,18 +42,22 @@ INDEXED: Final[dict[str, tuple[str, ...]]] = {
     "status": (),
 }
 _TIME: Final = "created_at"
+#: By these the index is sorted first: the rows of a handler are one stretch of it, by time.
+_STRETCH: Final = {"service": "target_service_name", "handler": "target_handler_name"}
+_ONE_HANDLER: Final = "i.service = ? AND i.handler = ?"
 _LOOKS: Final = tuple(INDEXED)
 _CHUNK: Final = 16_384
+_MANY: Final = 8_192  # copies of a row that share their memory
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """By which columns of the index to group, beside service and handler, and whom to pick.
+    """By which columns of the index to group, and whom to pick.
 
     `counted`: it matters how many rows a group has.
     """
 
-    more: tuple[str, ...]
+    keys: tuple[str, ...]
     first: bool
     last: bool
     counted: bool
@@ -68,9 +74,7 @@ def condense(
     plan = _plan(rows.branch, group)
     if plan is None:
         return None
-    asked = {name for condition in rows.conditions for name in columns_of(condition)}
-    indexed = plan.more == ("key",) and asked <= INDEXED.keys()
-    picked = (_by_key if indexed else _by_columns)(connection, rows, plan)
+    picked = _way(rows, plan)(connection, rows, plan)
     return _repeated(rows, picked if plan.counted else dict.fromkeys(picked, 1), reading)
 
 
@@ -90,7 +94,7 @@ def _plan(branch: Branch, group: Group) -> _Plan | None:
             return None
     if _TIME in shared or not shared <= INDEXED.keys():
         return None
-    needed = {name for key in shared for name in INDEXED[key]} - {"service", "handler"}
+    needed = {name for key in shared for name in INDEXED[key]}
     counted = any(_counts(branch, one) for one in group.aggregates)
     return _Plan(tuple(sorted(needed)), first, last, counted)
 
@@ -116,12 +120,63 @@ def _any_value(one: Aggregate) -> Aggregate:
 # --- whom to pick ------------------------------------------------------------------------------
 
 
+def _way(rows: Rows, plan: _Plan) -> Callable[[sqlite3.Connection, Rows, _Plan], _Picked]:
+    """The fastest of the ways to pick them."""
+    asked = {name for condition in rows.conditions for name in columns_of(condition)}
+    if not (plan.counted or plan.first or plan.last):
+        return _any_of_each
+    if set(plan.keys) <= _STRETCH.keys() and asked <= set(_STRETCH.values()):
+        return _by_handler
+    if set(plan.keys) - _STRETCH.keys() == {"key"} and asked <= INDEXED.keys():
+        return _by_key
+    return _by_columns
+
+
+def _any_of_each(connection: sqlite3.Connection, rows: Rows, plan: _Plan) -> _Picked:
+    """One of each group, whichever comes first."""
+    # A number is no text: so it stands for what is absent, which no unique index would find again.
+    keys = [f"ifnull(i.{name}, 0)" for name in plan.keys] or ["0"]
+    names = ", ".join(f"key{place}" for place in range(len(keys)))
+    connection.execute("DROP TABLE IF EXISTS temp.met")
+    connection.execute(f"CREATE TEMP TABLE met ({names}, seq, PRIMARY KEY ({names})) WITHOUT ROWID")
+    text, parameters = rows.select(f"{', '.join(keys)}, i.seq", _LOOKS)
+    connection.execute(f"INSERT OR IGNORE INTO temp.met {text}", parameters)
+    return {seq: 1 for (seq,) in connection.execute("SELECT seq FROM temp.met")}
+
+
+def _by_handler(connection: sqlite3.Connection, rows: Rows, plan: _Plan) -> _Picked:
+    """By service and handler: each is a stretch of the index, from the first to the last."""
+    picked: _Picked = {}
+    for handler, asked_for in _handlers(connection, rows):
+        if not asked_for:
+            continue
+        # What is asked for holds for all of them: to ask each of a million takes its time.
+        mine = rows._replace(clause=Clause(_ONE_HANDLER, handler), conditions=())
+        text, parameters = mine.select("count(*)", _LOOKS)
+        (count,) = connection.execute(text, parameters).fetchone()
+        ends = [_end(connection, mine, order) for order in _orders(plan)]
+        picked |= _picked([count], *([seq] for seq in ends))
+    return picked
+
+
+def _orders(plan: _Plan) -> list[str]:
+    wanted = (("ASC", plan.first), ("DESC", plan.last))
+    return [order for order, needed in wanted if needed] or ["ASC"]
+
+
+def _end(connection: sqlite3.Connection, rows: Rows, order: str) -> int:
+    text, parameters = rows.select("i.seq", _LOOKS, f"ORDER BY i.created_at {order} LIMIT 1")
+    (seq,) = connection.execute(text, parameters).fetchone()
+    return int(seq)
+
+
 def _by_columns(connection: sqlite3.Connection, rows: Rows, plan: _Plan) -> _Picked:
     """By SQLite's own grouping. It gives the bare column of the row that has the extreme."""
-    keys = ", ".join(f"i.{name}" for name in ("service", "handler", *plan.more))
-    ends = [end for end, needed in (("min", plan.first), ("max", plan.last)) if needed]
+    more = [name for name in plan.keys if name not in _STRETCH]
+    keys = ", ".join(f"i.{name}" for name in (*_STRETCH, *more))
     found: list[list[tuple[int, int, int]]] = []
-    for end in ends or ["min"]:
+    for order in _orders(plan):
+        end = "min" if order == "ASC" else "max"
         text, parameters = rows.select(
             f"count(*), i.seq, {end}(i.created_at)", _LOOKS, f"GROUP BY {keys} ORDER BY {keys}"
         )
@@ -143,12 +198,12 @@ def _picked(counts: Iterable[int], seqs: Iterable[int], others: Iterable[int] = 
 def _by_key(connection: sqlite3.Connection, rows: Rows, plan: _Plan) -> _Picked:
     """The same for many keys, faster: SQLite would have to sort them."""
     picked: _Picked = {}
-    for service, handler in _handlers(connection, rows):
-        mine = rows.also(Clause("i.service = ? AND i.handler = ?", (service, handler)))
+    for handler, _ in _handlers(connection, rows):
+        mine = rows.also(Clause(_ONE_HANDLER, handler))
         text, parameters = mine.select("i.key, i.seq", _LOOKS, "ORDER BY i.created_at")
         found = connection.execute(text, parameters).fetchall()
         last = dict(found)
-        counts = Counter(map(itemgetter(0), found)) if plan.counted else dict.fromkeys(last, 2)
+        counts = Counter(map(itemgetter(0), found))
         others = dict(reversed(found)) if plan.first else {}
         picked |= _picked(
             map(counts.__getitem__, last),
@@ -158,16 +213,20 @@ def _by_key(connection: sqlite3.Connection, rows: Rows, plan: _Plan) -> _Picked:
     return picked
 
 
-def _handlers(connection: sqlite3.Connection, rows: Rows) -> Iterator[tuple[str, str]]:
-    """All pairs of service and handler, by one jump in the index for each."""
+def _handlers(connection: sqlite3.Connection, rows: Rows) -> Iterator[tuple[tuple[str, str], bool]]:
+    """All pairs of service and handler, by one jump in the index for each; and whether the first
+    row of it is asked for."""
     order = "ORDER BY i.service, i.handler LIMIT 1"
-    text, parameters = rows.select("i.service, i.handler", _LOOKS, order)
-    found = connection.execute(text, parameters).fetchone()
+    every = rows._replace(clause=TRUE, conditions=())
+    what, values = f"i.service, i.handler, ({rows.clause.text})", rows.clause.parameters
+    text, parameters = every.select(what, _LOOKS, order)
+    found = connection.execute(text, (*values, *parameters)).fetchone()
     while found is not None:
-        yield found
-        later = rows.also(Clause("(i.service, i.handler) > (?, ?)", found))
-        text, parameters = later.select("i.service, i.handler", _LOOKS, order)
-        found = connection.execute(text, parameters).fetchone()
+        handler = found[:2]
+        yield handler, bool(found[2])
+        later = every.also(Clause("(i.service, i.handler) > (?, ?)", handler))
+        text, parameters = later.select(what, _LOOKS, order)
+        found = connection.execute(text, (*values, *parameters)).fetchone()
 
 
 # --- rows in their place -----------------------------------------------------------------------
@@ -194,9 +253,17 @@ def _copies(
         yield from batches
         return
     table = pa.Table.from_batches(batches).select(reading.columns)
-    runs = pa.RunEndEncodedArray.from_arrays(list(accumulate(times)), pa.array(range(len(times))))
+    for row, count in enumerate(times):
+        if count >= _MANY:
+            # However many there are of a row, they are the same few bytes again and again.
+            yield from repeat(_taken(table, pa.repeat(row, _MANY), reading), count // _MANY)
+    rest = [count % _MANY for count in times]
+    runs = pa.RunEndEncodedArray.from_arrays(list(accumulate(rest)), pa.array(range(len(rest))))
     places = pc.run_end_decode(runs)
     for at in range(0, len(places), LONGEST_BATCH):
-        part = places.slice(at, LONGEST_BATCH)
-        copied = [column.take(part).combine_chunks() for column in table.columns]
-        yield reading.batch(dict(zip(reading.columns, copied, strict=True)), len(part))
+        yield _taken(table, places.slice(at, LONGEST_BATCH), reading)
+
+
+def _taken(table: pa.Table, places: pa.Array, reading: Reading) -> pa.RecordBatch:
+    copied = [column.take(places).combine_chunks() for column in table.columns]
+    return reading.batch(dict(zip(reading.columns, copied, strict=True)), len(places))

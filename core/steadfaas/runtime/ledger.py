@@ -220,7 +220,7 @@ class Ledger:
     def save(self, work: Work, inv: Invocation) -> None:
         """Store the row. A completed one was stored with its result."""
         if inv.status is not Status.COMPLETED:
-            invocations.save(work.tx, inv)
+            invocations.save(work.tx, inv, work.now)
 
     def arm(self, work: Work, at: int, seq: int, completion: int) -> None:
         """Something is due at `at` (ms since the epoch)."""
@@ -353,6 +353,8 @@ class Ledger:
 
     def pause(self, work: Work, inv: Invocation) -> None:
         """Try no more until somebody resumes it; an open attempt is let end first."""
+        if inv.status is Status.PAUSED:
+            return
         work.touch(inv)
         self._disarm(work, inv)
         self.apply(work, inv, inv.pause())

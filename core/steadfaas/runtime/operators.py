@@ -118,6 +118,10 @@ class Operators:
         """
         await self._write(lambda work: self._resume(work, id, deployment, actor))
 
+    async def check_resume(self, id: bytes, *, deployment: str = KEEP) -> None:
+        """Raise what `resume` would raise now, and do nothing else."""
+        await self._write(lambda work: self._resumable(work, id, deployment))
+
     async def purge(self, id: bytes) -> None:
         """Forget a completed invocation, its result included."""
         await self._write(lambda work: self._purge(work, id))
@@ -162,8 +166,11 @@ class Operators:
         """Do one operation to each of these, in their order; requests go on in between.
 
         `operation` is `cancel`, `kill`, `pause`, `resume`, `purge`, `purge-journal` or
-        `restart-as-new`; for the last two that run something, `deployment` says where.
+        `restart-as-new`. Where to resume, `deployment` says; what is restarted goes to the latest
+        one, and BadRequest is raised before anything happens if another is asked for.
         """
+        if operation == "restart-as-new":
+            _check_restart_of_input(deployment, "request field")
         operate = self._operation(operation, deployment, actor)
         tally = Tally(0, 0, [])
         todo = list(chosen)
@@ -207,16 +214,26 @@ class Operators:
         return inv.status is Status.PAUSED and not retried
 
     def _resume(self, work: Work, id: bytes, choice: str, actor: str) -> None:
+        inv, target = self._resumable(work, id, choice)
+        if target is not None and target.id != inv.deployment:
+            came_from = inv.deployment
+            assert came_from is not None, "only what is pinned can be moved"
+            work.touch(inv)
+            inv.move_pin(target.id)
+            events.pin_moved(work, inv, came_from, actor)
+        self._ledger.resume(work, inv)
+
+    def _resumable(
+        self, work: Work, id: bytes, choice: str
+    ) -> tuple[Invocation, Deployment | None]:
+        """The invocation, and where it would be moved. Raises if it cannot be resumed there."""
         inv = self._unfinished(work, id, "is completed, cannot be resumed.")
         if inv.status in (Status.SCHEDULED, Status.PENDING):
             raise RequestError(_sentence(id, _NOT_BEGUN), status=425)
-        if choice != KEEP:
-            self._move(work, inv, choice, actor)
-        self._ledger.resume(work, inv)
-
-    def _move(self, work: Work, inv: Invocation, choice: str, actor: str) -> None:
+        if choice == KEEP:
+            return inv, None
         if inv.deployment is None and choice == LATEST and inv.status in _AT_REST:
-            return  # that is where it goes by itself
+            return inv, None  # that is where it goes by itself
         if inv.deployment is None or inv.status not in _AT_REST:
             raise Conflict(
                 _sentence(
@@ -225,12 +242,7 @@ class Operators:
                     " be changed. Pause it first, and resume it once it is paused.",
                 )
             )
-        target = self._target(work, inv, choice)
-        if target.id != inv.deployment:
-            came_from = inv.deployment
-            work.touch(inv)
-            inv.move_pin(target.id)
-            events.pin_moved(work, inv, came_from, actor)
+        return inv, self._target(work, inv, choice)
 
     def _target(self, work: Work, inv: Invocation, choice: str) -> Deployment:
         """The deployment that can go on with an invocation. Raises BadRequest if it cannot."""
@@ -264,11 +276,7 @@ class Operators:
         if last:
             target = self._target(work, inv, choice or LATEST)
             return self._ledger.repeat(work, inv, entries, target.id)
-        if choice not in ("", LATEST):
-            raise BadRequest(
-                "the query parameter 'deployment' is invalid: without 'from', only the input is"
-                " kept, and the new invocation goes to the latest deployment"
-            )
+        _check_restart_of_input(choice, "query parameter")
         revision, handler = self._catalog.handler(inv.service, inv.handler)
         if kind_of(revision.type, handler.kind) is not inv.kind:
             raise Conflict(
@@ -315,6 +323,15 @@ def _each(
         except RequestError as refused:
             outcomes.append(Refusal(id, refused))
     return outcomes, [inv.seq for inv, _ in work.opened]
+
+
+def _check_restart_of_input(choice: str, place: str) -> None:
+    """Raise BadRequest unless it goes to the latest deployment, as what has no journal does."""
+    if choice not in ("", LATEST):
+        raise BadRequest(
+            f"the {place} 'deployment' is invalid: without 'from', only the input is kept, and the"
+            " new invocation goes to the latest deployment"
+        )
 
 
 def _sentence(id: bytes, what: str) -> str:

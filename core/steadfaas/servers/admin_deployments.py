@@ -11,7 +11,6 @@ be refused later.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -19,13 +18,15 @@ from aiohttp import web
 
 from steadfaas import ids
 from steadfaas.deployments.catalog import Deployment
-from steadfaas.deployments.drain import drain_all, drain_of
-from steadfaas.deployments.headers import additional_headers
+from steadfaas.deployments.drain import drain_of
+from steadfaas.deployments.headers import Connection, additional_headers
 from steadfaas.deployments.modify import Modification
 from steadfaas.deployments.requests import Outcome, Registered, Registration
+from steadfaas.deployments.secrets import secret_headers
 from steadfaas.errors import BadRequest, Conflict, NotFound, RequestError
 from steadfaas.servers.admin import (
     CONTEXT,
+    DEPLOYMENTS,
     AdminRoute,
     actor,
     api_version,
@@ -39,9 +40,8 @@ from steadfaas.servers.admin_views import (
     information,
     registration_view,
 )
-from steadfaas.servers.deployment_list import DeploymentList
 from steadfaas.servers.shapes import Json
-from steadfaas.spi import Access
+from steadfaas.spi import Access, Promise
 
 if TYPE_CHECKING:
     from steadfaas.servers.admin_bodies import RegisterDeployment, UpdateDeployment
@@ -49,22 +49,15 @@ if TYPE_CHECKING:
 _ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
 # In Restate's API an `arn` is a Lambda function's.
 _ARNS_ARE_OF: Final = "aws-lambda"
-_BLOCKERS_IN_LIST: Final = 5
 _BLOCKERS_IN_DETAIL: Final = 100
-# Other work has its turn after so many encoded deployments.
-_AT_ONCE: Final = 250
 
 
 def deployment_routes() -> list[AdminRoute]:
     """The routes."""
-    one, known = "/deployments/{deployment}", DeploymentList()
-
-    async def list_deployments(request: web.Request) -> web.Response:
-        return await _list(request, known)
-
+    one = "/deployments/{deployment}"
     return [
         AdminRoute("POST", "/deployments", _register),
-        AdminRoute("GET", "/deployments", list_deployments),
+        AdminRoute("GET", "/deployments", _list),
         AdminRoute("GET", one, _get),
         AdminRoute("PATCH", one, _update),
         AdminRoute("PUT", one, _replace),
@@ -106,16 +99,26 @@ def _registration(body: RegisterDeployment, who: str, *, force_by_default: bool)
     return Registration(
         target=target,
         field_name=field_name,
-        headers=additional_headers(body.additional_headers or {}),
+        connection=Connection(
+            headers=additional_headers(body.additional_headers or {}),
+            secret_headers=secret_headers(body.secret_headers or {}),
+            access=Access(_role(body.assume_role_arn)),
+        ),
+        protection=tuple(body.protection or ()),
         metadata=body.metadata or {},
         adapter=body.adapter or (_ARNS_ARE_OF if field_name == "arn" else None),
-        access=Access(_role(body.assume_role_arn)),
-        dev=body.dev,
+        promise=_promise(body),
         breaking=body.breaking,
         force=force_by_default if body.force is None else body.force,
         dry_run=body.dry_run,
         actor=who,
     )
+
+
+def _promise(body: RegisterDeployment) -> Promise:
+    if body.dev:
+        return Promise.DEV
+    return Promise.IMMUTABLE if body.assert_immutable else Promise.NONE
 
 
 def _role(written: str | None) -> str | None:
@@ -145,19 +148,8 @@ def _registration_status(registered: Registered, version: int) -> int:
 # --- looking -----------------------------------------------------------------------------------
 
 
-async def _list(request: web.Request, known: DeploymentList) -> web.Response:
-    context = request.app[CONTEXT]
-    deployments = context.catalog.deployments()
-    drains = drain_all(
-        context.reader, context.catalog, now=context.clock.now(), blockers=_BLOCKERS_IN_LIST
-    )
-    parts = []
-    for place, deployment in enumerate(deployments):
-        parts.append(known.encoded(deployment, drains[deployment.id]))
-        if place % _AT_ONCE == _AT_ONCE - 1:
-            await asyncio.sleep(0)
-    known.forget_all_but(deployments)
-    return encoded_response(b'{"deployments":[' + b",".join(parts) + b"]}")
+async def _list(request: web.Request) -> web.Response:
+    return encoded_response(await request.app[DEPLOYMENTS].body())
 
 
 async def _get(request: web.Request) -> web.Response:
@@ -211,11 +203,12 @@ def _check_kind(body: UpdateDeployment, known: Deployment) -> None:
 
 
 def _modification(id: str, body: UpdateDeployment, who: str) -> Modification:
-    given = body.additional_headers
+    given, secrets = body.additional_headers, body.secret_headers
     return Modification(
         deployment_id=id,
         target=body.uri if body.uri is not None else body.arn,
         field_name="uri" if body.uri is not None else "arn",
+        secret_headers=None if secrets is None else secret_headers(secrets),
         access=None if body.assume_role_arn is None else Access(_role(body.assume_role_arn)),
         headers=None if given is None else additional_headers(given),
         overwrite=body.overwrite,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -12,10 +13,11 @@ from steadfaas import ids
 from steadfaas.errors import BadRequest, Conflict, RequestError
 from steadfaas.machine.status import Status
 from steadfaas.runtime.engine import Engine
+from steadfaas.runtime.operators import Refusal
 from steadfaas.runtime.routing import KEEP, LATEST
 from steadfaas.servers.admin import AdminRoute, actor, json_body, json_response
 from steadfaas.servers.invocation_views import brief_view, invocation_view, journal_view
-from steadfaas.store import find
+from steadfaas.store import find, invocations
 from steadfaas.store.find import Criteria, Found, Page
 
 if TYPE_CHECKING:
@@ -60,11 +62,8 @@ class InvocationRoutes:
 
         query = parse_query(ListInvocations, request)
         page = Page(query.limit, query.after, query.sample, query.newest)
-        found = await self._find(_criteria(query), page)
-        answer: dict[str, Any] = {"invocations": [brief_view(one) for one in found]}
-        if len(found) == query.limit:
-            answer["next"] = found[-1].seq
-        return json_response(answer)
+        found, next_page = await self._find(_criteria(query), page)
+        return json_response({"invocations": [brief_view(one) for one in found], **next_page})
 
     async def _describe(self, request: web.Request) -> web.StreamResponse:
         engine = self._engine
@@ -74,12 +73,16 @@ class InvocationRoutes:
     async def _journal(self, request: web.Request) -> web.StreamResponse:
         return json_response(journal_view(self._engine.store.reader, _invocation_id(request)))
 
-    async def _find(self, criteria: Criteria, page: Page) -> list[Found]:
+    async def _find(self, criteria: Criteria, page: Page) -> tuple[list[Found], dict[str, int]]:
+        """A page of what is found; and `next`, if there is more behind it."""
         found: list[Found] = []
-        for step in find.steps(self._engine.store.reader, criteria, page):
+        one_more = replace(page, limit=page.limit + 1)
+        for step in find.steps(self._engine.store.reader, criteria, one_more):
             found += step
             await asyncio.sleep(0)  # a million invocations are no reason to stall requests
-        return found
+        if len(found) <= page.limit:
+            return found, {}
+        return found[: page.limit], {"next": found[page.limit - 1].seq}
 
     # --- one invocation ------------------------------------------------------------------------
 
@@ -99,6 +102,7 @@ class InvocationRoutes:
         query = parse_query(ResumeQuery, request)
         id, choice = _invocation_id(request), _choice(query.deployment) or KEEP
         if query.check:
+            await self._operators.check_resume(id, deployment=choice)
             choice = await self._checked(id, choice)
         await self._operators.resume(id, deployment=choice, actor=actor(request))
         return web.Response()
@@ -173,27 +177,29 @@ class InvocationRoutes:
         criteria = _criteria(body.filter, chosen, operation=body.operation)
         # Repetitions get higher numbers: a page that goes down never meets those of one before.
         newest = body.operation == "restart-as-new"
-        found = await self._find(criteria, Page(body.limit, body.after, newest=newest))
+        page = Page(body.limit, body.after, newest=newest)
+        found, next_page = await self._find(criteria, page)
+        # Each page names the same ids: the first one tells of those that nobody knows.
+        unknown = [] if body.after else find.unknown(self._engine.store.reader, chosen or ())
+        tally = await self._operators.batch(
+            body.operation,
+            [] if body.dry_run else [one.id for one in sorted(found)],
+            deployment=deployment,
+            actor=actor(request),
+        )
+        refusals = [Refusal(id, invocations.unknown(id)) for id in unknown] + tally.refusals
         answer: dict[str, Any] = {
-            "operation": body.operation, "matched": len(found),
-            "done": 0, "accepted": 0, "refused": 0, "refusals": [],
-        }  # fmt: skip
-        if found and not body.dry_run:
-            tally = await self._operators.batch(
-                body.operation,
-                [one.id for one in sorted(found)],
-                deployment=deployment,
-                actor=actor(request),
-            )
-            answer["done"], answer["accepted"] = tally.done, tally.accepted
-            answer["refused"] = len(tally.refusals)
-            answer["refusals"] = [
+            "operation": body.operation,
+            "matched": len(found),
+            "done": tally.done,
+            "accepted": tally.accepted,
+            "refused": len(refusals),
+            "refusals": [
                 {"id": ids.format_invocation(one.id), "message": one.error.message}
-                for one in tally.refusals[:_REFUSALS_SHOWN]
-            ]
-        if len(found) == body.limit:
-            answer["next"] = found[-1].seq
-        return json_response(answer)
+                for one in refusals[:_REFUSALS_SHOWN]
+            ],
+        }
+        return json_response({**answer, **next_page})
 
 
 def findings_view(id: bytes, findings: Findings) -> dict[str, Any]:

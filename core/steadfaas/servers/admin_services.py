@@ -9,7 +9,7 @@ from aiohttp import web
 from steadfaas.deployments.catalog import Catalog, Deployment, ServiceRevision
 from steadfaas.deployments.settings import ServiceChanges
 from steadfaas.errors import NotFound
-from steadfaas.servers.admin import CONTEXT, AdminRoute, json_body, json_response
+from steadfaas.servers.admin import CONTEXT, AdminRoute, actor, json_body, json_response
 from steadfaas.servers.admin_views import handler_view, handlers_view, service_view
 from steadfaas.wire.manifest import OnExhausted, RetryOptions
 
@@ -64,7 +64,9 @@ async def _modify(request: web.Request) -> web.Response:
 
     service = known_service(request)
     changes = _changes(parse_body(ModifyService, await json_body(request)))
-    changed = await request.app[CONTEXT].registry.configure(service.name, changes)
+    changed = await request.app[CONTEXT].registry.configure(
+        service.name, changes, actor=actor(request)
+    )
     return _shown(request, changed)
 
 

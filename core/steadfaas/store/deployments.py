@@ -63,8 +63,42 @@ def exists(reader: Reader, deployment_id: str) -> bool:
 # --- what is unfinished ------------------------------------------------------------------------
 
 
-# Number, status, pin, when due, whether asleep: a plain tuple, because there may be very many.
-Unfinished = tuple[int, int, str | None, int | None, int]
+# What is stored of an unfinished invocation, as it is compared: there may be very many.
+Line = tuple[str, str, str]
+
+
+class Unfinished(NamedTuple):
+    """The same, as it is read; `due_at` is in ms since the epoch, `asleep` 0 or 1."""
+
+    seq: int
+    status: int
+    deployment: str | None  # the pin
+    due_at: int | None
+    asleep: int
+
+    @classmethod
+    def of(cls, line: Line) -> Unfinished:
+        """What a line says."""
+        packed, due, deployment = line
+        number = int(packed)
+        return cls(
+            number >> 8, number >> 1 & 0x7F, deployment or None, int(due) if due else None,
+            number & 1,
+        )  # fmt: skip
+
+
+class Columns(NamedTuple):
+    """Lines, column by column: equal texts say that nothing changed, without a look at any line."""
+
+    packed: str
+    due: str
+    deployment: str
+
+    def lines(self) -> list[Line]:
+        """One for each invocation."""
+        if not self.packed:
+            return []
+        return list(zip(*(column.split(",") for column in self), strict=True))
 
 
 class Group(NamedTuple):
@@ -105,9 +139,10 @@ def snapshot(reader: Reader) -> Iterator[None]:
         reader.execute("RELEASE snapshot")
 
 
-def unfinished(reader: Reader) -> list[Unfinished]:
-    """All unfinished invocations, oldest first."""
-    return reader.execute(_Q.unfinished).fetchall()
+def unfinished(reader: Reader, after: int = -1, limit: int = -1) -> Columns:
+    """A page of the unfinished invocations behind a number, oldest first; -1 is no limit."""
+    texts = reader.execute(_Q.unfinished, (after, limit)).fetchone()
+    return Columns(*(text or "" for text in texts))
 
 
 def pinned_to(reader: Reader, deployment_id: str) -> list[Group]:

@@ -7,7 +7,7 @@ numbers (`seq`), and whoever asks lets others have their turn in between.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -103,6 +103,17 @@ def _among(reader: Reader, criteria: Criteria, ids: frozenset[bytes], page: Page
         found += [Found(*row) for row in reader.execute(statement, (*some, *values))]
     found.sort(key=lambda one: one.seq)
     return [one for one in found if one.seq > (page.after or 0)][: page.limit]
+
+
+def unknown(reader: Reader, ids: Collection[bytes]) -> list[bytes]:
+    """Those of the ids that no invocation has, in order."""
+    missing = sorted(ids)
+    known: set[bytes] = set()
+    for start in range(0, len(missing), _LOOKED_UP_AT_ONCE):
+        some = missing[start : start + _LOOKED_UP_AT_ONCE]
+        statement = f"SELECT id FROM invocation WHERE id IN ({', '.join('?' * len(some))})"
+        known.update(id for (id,) in reader.execute(statement, some))
+    return [id for id in missing if id not in known]
 
 
 def _stretches(reader: Reader, page: Page) -> Iterator[tuple[int, int]]:

@@ -120,8 +120,9 @@ def insert(tx: Tx, inv: Invocation) -> None:
         tx.execute(_Q.append, (first + index, frame_type, payload, inv.created_at))
 
 
-def save(tx: Tx, inv: Invocation) -> None:
-    """Store what changed of an unfinished invocation."""
+def save(tx: Tx, inv: Invocation, now: int) -> None:
+    """Store what changed of an unfinished invocation, and when."""
+    inv.modified_at = now
     tx.execute(
         _Q.save,
         (
@@ -212,6 +213,7 @@ def load(reader: Reader, seq: int) -> Invocation | None:
     if row[23] is not None:
         inv.output = row[23]
     inv.asleep, inv.pausing = bool(row[24]), bool(row[25])
+    inv.grew_at = inv.modified_at if row[26] is None else row[26]
     return inv
 
 

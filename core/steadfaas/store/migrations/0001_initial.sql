@@ -29,7 +29,7 @@ CREATE TABLE invocation (
     deployment      TEXT,                   -- the pin: dp_…, and the protocol version that goes with it
     version         INTEGER,
     created_at      INTEGER NOT NULL,
-    modified_at     INTEGER NOT NULL,       -- when the journal last grew
+    modified_at     INTEGER NOT NULL,       -- when anything of it last changed
     attempt         INTEGER NOT NULL DEFAULT 0,   -- number of the latest attempt; fences late answers
     started_at      INTEGER NOT NULL DEFAULT 0,   -- when it started
     entries         INTEGER NOT NULL DEFAULT 1,   -- journal length; entry 0 is the input

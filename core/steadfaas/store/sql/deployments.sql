@@ -31,9 +31,13 @@ DELETE FROM service_revision WHERE deployment = ?
 DELETE FROM deployment WHERE id = ?
 
 -- name: unfinished
--- What keeps deployments from being drained, oldest first. The index holds all that is asked for.
-SELECT seq, status, deployment, due_at, asleep FROM invocation INDEXED BY invocation_unfinished
-WHERE status < 100 ORDER BY seq
+-- What keeps deployments from being drained: a page behind a number, oldest first, with one text for each kind of
+-- column. The index holds all that is asked for, and three long texts are made faster than a row for each of them.
+SELECT group_concat((seq << 8) | (status << 1) | asleep), group_concat(ifnull(due_at, '')),
+    group_concat(ifnull(deployment, ''))
+FROM (
+    SELECT seq, status, asleep, due_at, deployment FROM invocation INDEXED BY invocation_unfinished
+    WHERE status < 100 AND seq > ? ORDER BY seq LIMIT ?)
 
 -- name: pinned_to
 -- The same of one deployment, counted: by status, and by whether time will wake it.

@@ -19,10 +19,11 @@ UPDATE invocation SET status = 100, modified_at = ?, completed_at = ?, output = 
 WHERE seq = ?
 
 -- name: by_seq
--- One invocation with everything that is needed to go on.
+-- One invocation with everything that is needed to go on, and when the last entry of its journal came.
 SELECT seq, id, status, service, handler, key, kind, deployment, version, created_at, modified_at, attempt,
     started_at, entries, failures, retry_count, due_at, awaits, failure, idempotency_key, invoked_by,
-    completion_retention, journal_retention, output, asleep, pausing
+    completion_retention, journal_retention, output, asleep, pausing,
+    (SELECT at FROM journal WHERE pos = (seq << 20) + entries - 1)
 FROM invocation WHERE seq = ?
 
 -- name: outline_by_id
