@@ -40,8 +40,8 @@ SETTINGS = {"max_concurrency_per_deployment": "16", "retry_max_attempts": "1"}
 
 @pytest.fixture
 def local() -> Iterator[LocalLambda]:
-    """A Lambda that holds nothing yet."""
-    with LocalLambda(max_concurrency=CONCURRENCY) as local:
+    """An empty Lambda, in an account of its own: another test may have the usual one."""
+    with LocalLambda(account="200000000002", max_concurrency=CONCURRENCY) as local:
         yield local
 
 
