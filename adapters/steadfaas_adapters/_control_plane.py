@@ -192,7 +192,7 @@ class ApiSession:
 
 
 def secret(variable: str) -> str | None:
-    """The secret in a variable, or in the file that `<variable>_FILE` names; None if neither is set.
+    """The secret in a variable, or in the file that `<variable>_FILE` names; None without either.
 
     Raises DiscoveryError for a file that cannot be read.
     """
