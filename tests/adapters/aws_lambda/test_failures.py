@@ -79,6 +79,7 @@ def test_throttles_say_why_and_for_how_long() -> None:
     [
         (403, {}, b"<html>proxy says no</html>", Verdict.DENIED),
         (429, {}, b"", Verdict.THROTTLED),
+        (413, {}, b"<html>", Verdict.TOO_LARGE),
         (502, {}, b"<html>bad gateway</html>", Verdict.RETRY),
         (503, {"x-amzn-errortype": "NewInTheYear2030Exception"}, b"{}", Verdict.RETRY),
         (400, {"x-amzn-errortype": "NewInTheYear2030Exception"}, b"[]", Verdict.BUG),
