@@ -26,6 +26,9 @@ class Functions(LambdaApi):
         self.failing: list[Answer] = []  # what the next exchanges get instead of an answer
         self.invoked: list[str] = []  # the version of each exchange, in order
         self.deleted: list[str] = []
+        self.keys: list[str] = []  # the access key of each request
+        self.events: list[Any] = []  # of each exchange
+        self.compression: str | None = None  # what manifests offer
 
     def publish(self, version: str, *services: Any) -> str:
         """There is a version with these services; its ARN."""
@@ -35,6 +38,7 @@ class Functions(LambdaApi):
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         self.check_signature(request, body)
+        self.keys.append(request.headers["authorization"].split("Credential=")[1].split("/")[0])
         path, _, query = request.raw_path.partition("?")
         operation = path.split("/")[4:]
         version = unquote(query.removeprefix("Qualifier=")) or "$LATEST"
@@ -64,12 +68,17 @@ class Functions(LambdaApi):
     async def _run(self, version: str, event: Any) -> Answer:
         if event["path"].startswith("/invoke/"):
             self.invoked.append(version)
+            self.events.append(event)
             if self.failing:
                 return self.failing.pop(0)
         collector = aws_lambda.ResponseCollector()
         await self.versions[version](
             aws_lambda.create_scope(event), aws_lambda.request_to_receive(event), collector
         )
+        if self.compression is not None and event["path"] == "/discover":
+            # The SDK looks for this at its own start, in the environment of a function.
+            manifest = json.loads(bytes(collector.body)) | {"lambdaCompression": self.compression}
+            collector.body = bytearray(json.dumps(manifest).encode())
         answer = json.dumps(collector.to_lambda_response()).encode()
         return Answer(200, answer, {"X-Amz-Executed-Version": version})
 
