@@ -25,6 +25,7 @@ class Functions(LambdaApi):
         self.versions: dict[str, Any] = {}
         self.failing: list[Answer] = []  # what the next exchanges get instead of an answer
         self.invoked: list[str] = []  # the version of each exchange, in order
+        self.aliases: list[dict[str, str]] = []
         self.deleted: list[str] = []
         self.keys: list[str] = []  # the access key of each request
         self.events: list[Any] = []  # of each exchange
@@ -50,13 +51,13 @@ class Functions(LambdaApi):
     def _answer(self, method: str, operation: list[str], version: str) -> Answer | None:
         match method, operation:
             case "GET", ["aliases"]:
-                return Answer(body=b'{"Aliases": []}')
+                return _json({"Aliases": self.aliases})
+            case "GET", ["versions"]:
+                return _json({"Versions": [_about(each) for each in self.versions]})
             case _ if version not in self.versions:
                 return refused("ResourceNotFoundException", 404)
             case "GET", []:
-                arn = f"{FUNCTION}:{version}"
-                about = {"FunctionArn": arn, "CodeSha256": f"sha-{version}", "State": "Active"}
-                return Answer(body=json.dumps({"Configuration": about}).encode())
+                return _json({"Configuration": _about(version)})
             case "DELETE", []:
                 del self.versions[version]
                 self.deleted.append(version)
@@ -81,6 +82,20 @@ class Functions(LambdaApi):
             collector.body = bytearray(json.dumps(manifest).encode())
         answer = json.dumps(collector.to_lambda_response()).encode()
         return Answer(200, answer, {"X-Amz-Executed-Version": version})
+
+
+def _about(version: str) -> dict[str, str]:
+    return {
+        "FunctionArn": f"{FUNCTION}:{version}",
+        "Version": version,
+        "CodeSha256": f"sha-{version}",
+        "State": "Active",
+        "LastModified": "2026-11-29T08:00:00.000+0000",
+    }
+
+
+def _json(value: object) -> Answer:
+    return Answer(body=json.dumps(value).encode())
 
 
 @contextlib.asynccontextmanager
