@@ -10,14 +10,17 @@ JOBS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fix clean
+.PHONY: help demo demo-http test check bench fix clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' \
-		| while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' \
+		| while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 
-demo: $(VENV)/.ready-demo  ## watch requests finish on the version that started them (under 30 s)
-	$(BIN)/python samples/demo/demo.py $(ARGS)
+demo: $(VENV)/.ready-demo  ## watch requests finish on the Lambda version that started them (under 30 s)
+	$(BIN)/python samples/demo/demo.py
+
+demo-http: $(VENV)/.ready-demo  ## the same story with versions that are HTTP servers
+	$(BIN)/python samples/demo/demo_http.py
 
 test: $(VENV)/.ready-dev  ## run all tests, those with real processes too; ARGS goes to pytest
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
@@ -47,7 +50,7 @@ $(BIN)/python:
 
 # Stamps: what is installed is installed again only when its list has changed.
 $(VENV)/.ready-demo: pyproject.toml samples/demo/requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[aws,testing]' \
 		-r samples/demo/requirements.txt
 	@touch $@
 

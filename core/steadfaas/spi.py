@@ -7,7 +7,7 @@ durability, retries between attempts, or routing.
 
 Adapters are found by entry point: the group is `steadfaas.adapters`, the entry's name is the
 adapter's name, its value leads to an object that fulfils `Adapter`. What a platform offers beyond
-that, the object shows by fulfilling the other protocols here: `Carries`, `Publishes`, `Versioned`.
+that, the object shows by fulfilling further protocols of this file.
 
 Methods of the control plane raise `steadfaas.errors.BadRequest` for a target that is none, with a
 sentence that says what a good one looks like, and `steadfaas.errors.DiscoveryError` for what the
@@ -16,10 +16,13 @@ platform refuses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from steadfaas.errors import AttemptFailure
 
 
 class Evidence(Enum):
@@ -43,6 +46,14 @@ class EndpointReference:
     uri: str
     evidence: Evidence
     facts: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+class Promise(Enum):
+    """What whoever registers a target vouches for."""
+
+    NONE = "none"  # nothing: it must be proven that it is immutable
+    IMMUTABLE = "immutable"  # that it never changes, where the platform cannot be asked
+    DEV = "dev"  # nothing, and that does not matter: it may change
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +80,9 @@ class Adapter(Protocol):
         ...
 
     async def resolve(
-        self, target: str, access: Access = ANYBODY, *, dev: bool = False
+        self, target: str, access: Access = ANYBODY, *, promise: Promise = Promise.NONE
     ) -> EndpointReference:
-        """The version that a target means now. With `dev`, also one whose code may change."""
+        """The version that a target means now, as far as `promise` goes where nobody can tell."""
         ...
 
 
@@ -80,11 +91,13 @@ class Adapter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A deployment as it is called. `compression`: what its manifest offers for bodies."""
+    """A deployment as it is called. `compression`: what its manifest offers for bodies; `facts`: as
+    in its `EndpointReference`."""
 
     uri: str
     access: Access = ANYBODY
     compression: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +132,42 @@ class DataPlane(Protocol):
 
     async def close(self) -> None:
         """Close all connections."""
+        ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """An adapter whose platform takes requests up to a size."""
+
+    @property
+    def max_request_bytes(self) -> int:
+        """The largest body of a request. What is larger is refused before the call."""
+        ...
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    """An adapter of endpoints behind HTTP, which knows the answers that are the platform's own."""
+
+    async def diagnose(
+        self, endpoint: Endpoint, status: int, headers: Mapping[str, str], text: str
+    ) -> AttemptFailure | None:
+        """What an answer means that is not a good one of the SDK; None if it is not the platform's.
+
+        `text` is the beginning of its body. The platform's API may be asked about it.
+        """
+        ...
+
+
+@runtime_checkable
+class Protects(Protocol):
+    """An adapter whose platform may ask for a secret before it lets a request through."""
+
+    def protect(self, secrets: Sequence[str]) -> Mapping[str, str]:
+        """The headers in which the platform takes these secrets, in the platform's order.
+
+        Raises `steadfaas.errors.BadRequest` for a wrong number of them.
+        """
         ...
 
 
@@ -163,6 +212,36 @@ class Versioned(Protocol):
 
         Raises `steadfaas.errors.Conflict` while something there still points to it.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """When the platform may remove a version by itself (ms since the epoch), and by which rule."""
+
+    at: int
+    why: str
+
+
+@runtime_checkable
+class Expires(Protocol):
+    """An adapter whose platform removes versions by itself."""
+
+    def expiry(self, reference: EndpointReference, *, called_at: int) -> Expiry | None:
+        """When it may go if nobody calls it after `called_at` (ms since the epoch); None: never."""
+        ...
+
+
+@runtime_checkable
+class Leases(Protocol):
+    """An adapter that can keep a version from being removed by its platform."""
+
+    async def hold(self, reference: EndpointReference, access: Access = ANYBODY) -> str:
+        """Keep it; what was done for that, in a sentence. May be repeated."""
+        ...
+
+    async def release(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
+        """Keep it no longer."""
         ...
 
 

@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,14 @@ class Part:
         self._command = command
         self._log = folder / f"{name}.log"
         self._health = health
-        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
+        self._environment = surroundings(environment or {})
         self._cwd = cwd
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
         """Start the process and wait until it is healthy; the seconds that took. Raises Unmet."""
         began = time.monotonic()
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, _undisturbed():
             # A session of its own: Ctrl-C reaches the demo, and the demo ends its parts.
             self._process = subprocess.Popen(
                 self._command,
@@ -84,10 +85,20 @@ class Part:
             self.kill()
         self._process = None
 
-    def tail(self, lines: int = 15) -> str:
-        """The last lines of its log."""
-        text = self._log.read_text(errors="replace") if self._log.exists() else ""
-        return "\n".join(text.splitlines()[-lines:]) or "(nothing was logged)"
+    def log(self) -> str:
+        """What it has printed so far."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+
+def tail(text: str, lines: int = 15) -> str:
+    """The last lines of a log."""
+    return "\n".join(text.splitlines()[-lines:]) or "(nothing was logged)"
+
+
+def surroundings(more: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a part: ours with `more`, and no proxy before the loopback interface."""
+    loopback = {"NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **loopback, **more}
 
 
 def free_port() -> int:
@@ -128,34 +139,45 @@ def ask(method: str, url: str, body: object = None) -> tuple[int, Any]:
         return answer.status, raw.decode(errors="replace")
 
 
-def engine(folder: Path, ingress: int, admin: int) -> Part:
+def engine(folder: Path, ingress: int, admin: int, environment: Mapping[str, str]) -> Part:
     """The engine, started the way a user starts it."""
     command = [
         *(sys.executable, "-m", "steadfaas", "up"),
         *("--ingress", f"{LOOPBACK}:{ingress}", "--admin", f"{LOOPBACK}:{admin}"),
         *("--data-dir", str(folder / "data")),
     ]
-    return Part("engine", command, folder=folder, health=f"http://{LOOPBACK}:{admin}/health")
+    health = f"http://{LOOPBACK}:{admin}/health"
+    return Part("engine", command, folder=folder, health=health, environment=environment)
 
 
-def checkout(folder: Path, version: str, port: int) -> Part:
-    """One version of the checkout service under uvicorn."""
-    command = [
-        *(sys.executable, "-m", "uvicorn", "checkout:app", "--host", LOOPBACK),
-        *("--port", str(port), "--no-access-log", "--timeout-graceful-shutdown", "1"),
-    ]
-    return Part(
-        version,
-        command,
-        folder=folder,
-        health=f"http://{LOOPBACK}:{port}/health",
-        environment={
-            "CHECKOUT_VERSION": version,
-            "CHECKOUT_LEDGER": str(folder / "ledger"),
-            "CHECKOUT_TROUBLE": str(folder / f"{version}-trouble"),
-        },
-        cwd=Path(__file__).parent,
+def steadfaas(words: Sequence[str], environment: Mapping[str, str]) -> str:
+    """What a command of steadfaas prints. Raises Unmet when it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "steadfaas", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=surroundings(environment),
+        timeout=15,
     )
+    if done.returncode != 0:
+        raise Unmet(f"steadfaas {' '.join(words)} ended with {done.returncode}: {done.stderr}")
+    return done.stdout.rstrip()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals that end the demo wait for the end of the block: no process is left unnoticed."""
+    came: list[int] = []
+    ending = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(each, lambda number, frame: came.append(number)) for each in ending]
+    try:
+        yield
+    finally:
+        for each, handler in zip(ending, before, strict=True):
+            signal.signal(each, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 def _healthy(url: str) -> bool:

@@ -81,7 +81,7 @@ class Screen:
     def details(self, title: str, text: str) -> None:
         """Print a block of foreign text under a title."""
         self._console.print(Text(f"--- {title}", style="bold"))
-        self._console.print(Text(text))
+        self._console.print(Text(text), soft_wrap=True)
 
     def _draw(self) -> RenderableType:
         title = Text("Every request finishes on the version that started it", style="bold")

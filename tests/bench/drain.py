@@ -28,11 +28,11 @@ from steadfaas.deployments.adapters import Adapters
 from steadfaas.deployments.catalog import Catalog, Deployment, HandlerOptions, build_revision
 from steadfaas.deployments.discover import Discovered
 from steadfaas.deployments.drain import drain_all, drain_of
-from steadfaas.deployments.headers import Headers
+from steadfaas.deployments.headers import Connection
 from steadfaas.deployments.records import load_catalog, to_rows
 from steadfaas.deployments.register import Registration, Registry
 from steadfaas.machine.status import Status
-from steadfaas.spi import Access, EndpointReference
+from steadfaas.spi import EndpointReference
 from steadfaas.store import deployments as table
 from steadfaas.store.sqlite import Store
 from steadfaas.wire.manifest import HandlerManifest, Manifest, ProtocolMode, ServiceManifest
@@ -129,7 +129,7 @@ async def _ask_while_it_changes(
 
 
 async def _register(store: Store, catalog: Catalog, rounds: int) -> None:
-    async def discover(_: EndpointReference, __: Headers, ___: Access) -> Discovered:
+    async def discover(_: EndpointReference, __: Connection) -> Discovered:
         manifest = Manifest(ProtocolMode.REQUEST_RESPONSE, 5, 7, (_service("S1"),))
         return Discovered(manifest, None)
 

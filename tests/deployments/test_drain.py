@@ -18,10 +18,10 @@ from steadfaas.deployments.discover import Discovered
 from steadfaas.deployments.drain import COUNTS, Drain, DrainState, Oldest, drain_all, drain_of
 from steadfaas.deployments.needs import Tally
 from steadfaas.deployments.records import to_rows
-from steadfaas.deployments.register import Headers, Registry, ServiceChanges
+from steadfaas.deployments.register import Connection, Registry, ServiceChanges
 from steadfaas.errors import Conflict
 from steadfaas.machine.status import Status
-from steadfaas.spi import Access, EndpointReference
+from steadfaas.spi import EndpointReference
 from steadfaas.store import deployments as table
 from steadfaas.store import sql
 from steadfaas.store.sqlite import Store
@@ -488,10 +488,8 @@ def test_nothing_slips_in_between_the_look_and_the_removal(tmp_path: Path) -> No
     run(test())
 
 
-async def _nobody_asks(
-    reference: EndpointReference, headers: Headers, access: Access
-) -> Discovered:
-    raise AssertionError(f"nobody asks {reference.uri} with {headers}")
+async def _nobody_asks(reference: EndpointReference, connection: Connection) -> Discovered:
+    raise AssertionError(f"nobody asks {reference.uri} with {connection}")
 
 
 def test_removing_a_service_as_the_guide_says() -> None:

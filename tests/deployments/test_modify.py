@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from steadfaas.deployments.register import Modification, Modified, Registration
+from steadfaas.deployments.register import Connection, Modification, Modified, Registration
 from steadfaas.errors import BadRequest, Conflict, DiscoveryError, NotFound, StoreError
 from steadfaas.machine.status import Status
 from tests.deployments.world import Answer, World, announce, run, service, serving, world
@@ -33,7 +33,7 @@ def test_another_address_keeps_everything_but_the_connection() -> None:
             serving(announce(service("A", "sell"), service("C"), maxProtocolVersion=6)) as two,
         ):
             before = await here.register(
-                one.uri, headers=(("x-key", "s3cret"),), metadata={"a": "b"}
+                one.uri, connection=Connection((("x-key", "s3cret"),)), metadata={"a": "b"}
             )
             done = await modify(here, before.id, target=two.uri.upper(), actor="ann")
             after = done.deployment
@@ -72,7 +72,7 @@ def test_headers_are_replaced_as_a_whole_and_never_told() -> None:
     async def test() -> None:
         async with world() as here, serving(announce(service())) as one:
             given = (("authorization", "old-s3cret"), ("x-a", "1"), ("x-b", "2"))
-            before = await here.register(one.uri, headers=given)
+            before = await here.register(one.uri, connection=Connection(given))
             wanted = (("authorization", "new-s3cret"), ("x-b", "2"), ("x-c", "3"))
             done = await modify(here, before.id, headers=wanted, actor="ann")
             assert done.deployment.headers == wanted
@@ -90,7 +90,7 @@ def test_headers_are_replaced_as_a_whole_and_never_told() -> None:
 def test_nothing_asked_for_changes_nothing_and_writes_nothing() -> None:
     async def test() -> None:
         async with world() as here, serving(announce(service())) as one:
-            before = await here.register(one.uri, headers=(("x-a", "1"),))
+            before = await here.register(one.uri, connection=Connection((("x-a", "1"),)))
             here.writer.asked.clear()
             for fields in ({}, {"target": one.uri}, {"headers": (("x-a", "1"),)}):
                 done = await modify(here, before.id, **fields)

@@ -9,10 +9,10 @@ import pytest
 from steadfaas import ids
 from steadfaas.deployments.adapters import Adapters
 from steadfaas.deployments.catalog import Catalog
-from steadfaas.deployments.register import Outcome, Registration
+from steadfaas.deployments.register import Connection, Outcome, Registration
 from steadfaas.errors import BadRequest, Conflict, DiscoveryError, NotFound, StoreError
 from steadfaas.machine.status import Status
-from steadfaas.spi import ANYBODY, Access, Adapter, EndpointReference, Evidence
+from steadfaas.spi import ANYBODY, Access, Adapter, EndpointReference, Evidence, Promise
 from tests.deployments.world import World, announce, run, service, serving, world
 
 
@@ -37,7 +37,9 @@ def test_a_new_endpoint() -> None:
     async def test() -> None:
         async with world() as here, serving(announce(service("A"), service("B"))) as one:
             request = Registration(
-                one.uri.rstrip("/"), headers=(("x-key", "v"),), metadata={"commit": "3f2c"}
+                one.uri.rstrip("/"),
+                connection=Connection((("x-key", "v"),)),
+                metadata={"commit": "3f2c"},
             )
             done = await here.registry.register(request)
             made = done.deployment
@@ -65,7 +67,7 @@ def test_the_same_endpoint_again_changes_nothing_and_asks_nobody() -> None:
             first = await here.registry.register(Registration(one.uri))
             one.then(announce(service("Other")))
             again = await here.registry.register(
-                Registration(one.uri, headers=(("x-z", "1"),), dry_run=True)
+                Registration(one.uri, connection=Connection((("x-z", "1"),)), dry_run=True)
             )
             assert again.outcome is Outcome.UNCHANGED
             assert again.deployment is first.deployment
@@ -80,7 +82,7 @@ def test_a_routing_header_makes_another_endpoint() -> None:
             header = "cloudflare-workers-version-overrides"
             first = await here.registry.register(Registration(one.uri))
             second = await here.registry.register(
-                Registration(one.uri, headers=((header, 'shop="1"'),))
+                Registration(one.uri, connection=Connection(((header, 'shop="1"'),)))
             )
             assert second.outcome is Outcome.CREATED
             assert second.deployment.id != first.deployment.id
@@ -227,7 +229,7 @@ class Latest:
         return True
 
     async def resolve(
-        self, target: str, access: Access = ANYBODY, *, dev: bool = False
+        self, target: str, access: Access = ANYBODY, *, promise: Promise = Promise.NONE
     ) -> EndpointReference:
         return EndpointReference(self.name, target, Evidence.MUTABLE)
 

@@ -22,9 +22,9 @@ from steadfaas.deployments.compat import Compatibility
 from steadfaas.deployments.discover import Discovered, Patience, discover
 from steadfaas.deployments.drain import Drain, drain_all, drain_of
 from steadfaas.deployments.records import load_catalog
-from steadfaas.deployments.register import Headers, Registration, Registry
+from steadfaas.deployments.register import Connection, Registration, Registry
 from steadfaas.errors import StoreError
-from steadfaas.spi import Access, EndpointReference
+from steadfaas.spi import EndpointReference
 from steadfaas.store.port import Tx
 from steadfaas.wire.manifest import ServiceManifest, service_from_json
 
@@ -246,8 +246,8 @@ async def world(
     minted = iter(range(1, 1000))
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
 
-        async def ask(reference: EndpointReference, headers: Headers, _: Access) -> Discovered:
-            return await discover(session, reference, headers, patience=HASTY)
+        async def ask(reference: EndpointReference, connection: Connection) -> Discovered:
+            return await discover(session, reference, connection.headers, patience=HASTY)
 
         registry = Registry(
             catalog=catalog,

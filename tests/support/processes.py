@@ -199,12 +199,18 @@ class EngineServer(ManagedProcess):
 
 
 class SteadfaasServer(EngineServer):
-    """Our engine, from this checkout. Settings given here become `STEADFAAS_*` variables."""
+    """Our engine, from this checkout. Settings given here become `STEADFAAS_*` variables.
+
+    `aws` are variables that lead it to a Lambda.
+    """
 
     name = "steadfaas"
 
-    def __init__(self, work_dir: Path, **settings: str) -> None:
+    def __init__(
+        self, work_dir: Path, *, aws: Mapping[str, str] | None = None, **settings: str
+    ) -> None:
         super().__init__(work_dir)
+        self._aws = aws or {}
         self._settings = settings
 
     def command(self) -> list[str]:
@@ -220,7 +226,7 @@ class SteadfaasServer(EngineServer):
         """Import from this checkout, whatever is installed."""
         settings = {f"STEADFAAS_{name.upper()}": value for name, value in self._settings.items()}
         path = f"{CHECKOUT / 'core'}{os.pathsep}{CHECKOUT / 'adapters'}"
-        return {"PYTHONPATH": path, **settings}
+        return {"PYTHONPATH": path, **self._aws, **settings}
 
 
 class RestateServer(EngineServer):
@@ -336,7 +342,7 @@ class NodeService(ServiceProcess):
 
 def _clean_environment() -> dict[str, str]:
     """The inherited variables without those that would configure a server under test."""
-    ours = ("STEADFAAS_", "RESTATE_")
+    ours = ("STEADFAAS_", "RESTATE_", "AWS_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 

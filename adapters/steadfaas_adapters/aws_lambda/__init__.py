@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from steadfaas.spi import ANYBODY, Access
+from steadfaas.spi import ANYBODY, Access, Promise
 from steadfaas_adapters.aws_lambda import target as grammar
 from steadfaas_adapters.aws_lambda.threads import in_thread
 
@@ -34,12 +34,13 @@ class AwsLambda:
         return grammar.claims(target)
 
     async def resolve(
-        self, target: str, access: Access = ANYBODY, *, dev: bool = False
+        self, target: str, access: Access = ANYBODY, *, promise: Promise = Promise.NONE
     ) -> EndpointReference:
-        """The version that a target means now; `dev` allows `$LATEST`.
+        """The version that a target means now; a promise of `DEV` allows `$LATEST`.
 
         Raises BadRequest, DiscoveryError.
         """
+        dev = promise is Promise.DEV
         grammar.parse(target, dev=dev)  # says what is wrong without loading boto3
         from steadfaas_adapters.aws_lambda import control
 

@@ -314,8 +314,8 @@ def _brief(error: BaseException) -> bool:
 def _wait(state: RetryCallState) -> float:
     """Seconds before the next try: what Lambda asked for, or a little more each time."""
     refused = None if state.outcome is None else state.outcome.exception()
-    if isinstance(refused, Refusal) and refused.retry_after is not None:
-        return refused.retry_after / 1000
+    if isinstance(refused, Refusal) and refused.asked is not None:
+        return refused.asked / 1000
     longest = min(_FIRST_WAIT * 2**state.attempt_number, _LONGEST_WAIT)
     return random.uniform(longest / 2, longest)
 

@@ -144,12 +144,15 @@ _NEXT_STEPS: Final = {
 }
 _MOST_TEXT: Final = 1000
 _SECOND: Final = 1000
+# Before the next attempt after a throttle that does not say how long it lasts (milliseconds).
+_BREATHER: Final = 2000
 
 
 class Refusal(AttemptFailure):
-    """Lambda did not run the function. `exception` is the name of its exception."""
+    """Lambda did not run the function. `exception` is the name of its exception, `asked` how long
+    it asked to wait (milliseconds), if it did."""
 
-    def __init__(self, exception: str, failure: AttemptFailure) -> None:
+    def __init__(self, exception: str, failure: AttemptFailure, asked: int | None) -> None:
         super().__init__(
             failure.code,
             failure.message,
@@ -158,6 +161,7 @@ class Refusal(AttemptFailure):
             retry_after=failure.retry_after,
         )
         self.exception = exception
+        self.asked = asked
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, arn: str) -> Refusal:
@@ -171,14 +175,17 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, arn: str) -> R
     reason = f", {said['Reason']}" if said.get("Reason") else ""
     step = f". {_NEXT_STEPS[verdict]}" if verdict in _NEXT_STEPS else ""
     message = f"Lambda refused to run {arn} ({name}{reason}): {sentence.rstrip('.')}{step}"
+    throttled = verdict is Verdict.THROTTLED
+    asked = _retry_after(headers) if throttled else None
     failure = AttemptFailure(
         _CODES[verdict],
         message,
-        http_code=status if verdict in (Verdict.THROTTLED, Verdict.TOO_LARGE) else 500,
+        http_code=status if throttled or verdict is Verdict.TOO_LARGE else 500,
         verdict=verdict,
-        retry_after=_retry_after(headers) if verdict is Verdict.THROTTLED else None,
+        # Always a delay of Lambda's, never the policy's: what did not run has not failed.
+        retry_after=(asked or _BREATHER) if throttled else None,
     )
-    return Refusal(name, failure)
+    return Refusal(name, failure, asked)
 
 
 def function_error(kind: str, payload: bytes) -> AttemptFailure:

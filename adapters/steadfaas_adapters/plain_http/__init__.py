@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from steadfaas.errors import BadRequest
-from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence
+from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence, Promise
 
 MAX_LENGTH: Final = 2048
 
@@ -29,7 +29,7 @@ class PlainHttp:
         return target.lower().startswith(("http://", "https://"))
 
     async def resolve(
-        self, target: str, access: Access = ANYBODY, *, dev: bool = False
+        self, target: str, access: Access = ANYBODY, *, promise: Promise = Promise.NONE
     ) -> EndpointReference:
         """What `parse` gives: nobody can be asked. Raises BadRequest."""
         if access != ANYBODY:

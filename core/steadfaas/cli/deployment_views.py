@@ -54,6 +54,7 @@ def print_detail(deployment: Json) -> None:
             ("sdk", deployment.get("sdk_version") or ""),
             # Values of headers may be secrets.
             ("headers", ", ".join(deployment.get("additional_headers") or {})),
+            ("secret headers", metadata(deployment.get("secret_headers"))),
             ("metadata", metadata(deployment.get("metadata"))),
             ("role", deployment.get("assume_role_arn") or ""),
             ("immutable by", _evidence(deployment)),

@@ -23,6 +23,14 @@ _Header = Annotated[
     typer.Option(metavar="K=V", help="A header for every call to it. May be repeated."),
 ]
 
+_SecretHeader = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="K=REF",
+        help="A header whose value is a secret of the engine: env:NAME or file:PATH.",
+    ),
+]
+
 _WHICH = "See 'steadfaas deployments list'."
 _NO_DRAIN_STATES = "This server removes deployments by --force only, and tells not who needs them."
 
@@ -56,7 +64,22 @@ def register(
         bool,
         typer.Option("--dev", help="Take a target whose code may change ('up --dev')."),
     ] = False,
+    assert_immutable: Annotated[
+        bool,
+        typer.Option(
+            "--assert-immutable",
+            help="Vouch that the address never leads to other code, where nobody can be asked.",
+        ),
+    ] = False,
+    protection: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REF",
+            help="A secret by which the platform lets requests through, env:NAME or file:PATH.",
+        ),
+    ] = None,
     header: _Header = None,
+    secret_header: _SecretHeader = None,
     metadata: Annotated[
         list[str] | None,
         typer.Option(metavar="K=V", help="A note kept with the deployment. May be repeated."),
@@ -79,6 +102,9 @@ def register(
     body: dict[str, object] = {
         **({} if assume_role_arn is None else {"assume_role_arn": assume_role_arn}),
         **({"dev": True} if dev else {}),
+        **({"assert_immutable": True} if assert_immutable else {}),
+        **({"secret_headers": pairs(secret_header, "--secret-header")} if secret_header else {}),
+        **({"protection": protection} if protection else {}),
         "additional_headers": pairs(header, "--header") or None,
         "metadata": pairs(metadata, "--metadata"),
         "breaking": breaking,
@@ -130,6 +156,7 @@ def update(
     ] = None,
     assume_role_arn: AssumeRole = None,
     header: _Header = None,
+    secret_header: _SecretHeader = None,
     clear_headers: Annotated[
         bool, typer.Option("--clear-headers", help="Send no additional headers any more.")
     ] = False,
@@ -154,6 +181,8 @@ def update(
         body |= _address(url)
     if header or clear_headers:
         body["additional_headers"] = pairs(header, "--header")
+    if secret_header:
+        body["secret_headers"] = pairs(secret_header, "--secret-header")
     if assume_role_arn is not None:
         body["assume_role_arn"] = assume_role_arn
     if len(body) == 1 and not overwrite:
@@ -211,7 +240,7 @@ def _register(target: str, body: dict[str, object]) -> admin.Answer:
             raise
     # A stock server knows addresses only, so the target is looked up from here.
     access = platforms.access(str(body["assume_role_arn"]) if "assume_role_arn" in body else None)
-    found = platforms.resolve(target, access, dev="dev" in body)
+    found = platforms.resolve(target, access, platforms.promise(body))
     return admin.ask("POST", "/deployments", {**_address(found.uri), **body})
 
 

@@ -6,14 +6,14 @@ retire) is done from here: nobody who only reaches the admin API can do that.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from steadfaas.cli.exits import CommandError, ExitCode, exit_code_of
 
 if TYPE_CHECKING:
     from steadfaas.deployments.adapters import Adapters
-    from steadfaas.spi import Access, Adapter, EndpointReference, Versioned
+    from steadfaas.spi import Access, Adapter, EndpointReference, Promise, Versioned
 
 _T = TypeVar("_T")
 
@@ -25,9 +25,18 @@ def access(assume_role_arn: str | None) -> Access:
     return Access(assume_role_arn)
 
 
-def resolve(target: str, access: Access, *, dev: bool) -> EndpointReference:
+def promise(body: Mapping[str, object]) -> Promise:
+    """What a registration vouches for."""
+    from steadfaas.spi import Promise
+
+    if "dev" in body:
+        return Promise.DEV
+    return Promise.IMMUTABLE if "assert_immutable" in body else Promise.NONE
+
+
+def resolve(target: str, access: Access, promise: Promise) -> EndpointReference:
     """The version that a target means now. Raises CommandError."""
-    return run(adapter_of(target).resolve(target, access, dev=dev))
+    return run(adapter_of(target).resolve(target, access, promise=promise))
 
 
 def publish(target: str, access: Access, description: str) -> EndpointReference:

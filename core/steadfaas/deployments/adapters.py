@@ -11,13 +11,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from steadfaas.errors import BadRequest, RequestError
-from steadfaas.spi import Carries
 
 if TYPE_CHECKING:
     # Reading installed metadata is slow, and only registrations need it.
     from importlib.metadata import EntryPoint
 
-    from steadfaas.spi import Adapter, DataPlane
+    from steadfaas.spi import Adapter
 
 GROUP: Final = "steadfaas.adapters"
 # Takes every target that names no platform of its own.
@@ -66,16 +65,6 @@ class Adapters:
             names = " and ".join(adapter.name for adapter in claiming)
             raise BadRequest(f"{target!a} is a target of {names}: say which is meant ('adapter')")
         return claiming[0] if claiming else self.get(DEFAULT)
-
-    def data_plane(self, name: str) -> DataPlane:
-        """A new data plane of this adapter, for the running event loop.
-
-        Raises AdapterUnavailable, also for an adapter whose endpoints are called over HTTP.
-        """
-        adapter = self.get(name)
-        if not isinstance(adapter, Carries):
-            raise AdapterUnavailable(f"the adapter '{name}' carries no requests itself")
-        return adapter.data_plane()
 
     def _load(self, name: str) -> Adapter:
         entries = self._by_name().get(name, [])

@@ -97,6 +97,7 @@ class Deployment:
     evidence: Evidence = Evidence.ASSERTED
     facts: Mapping[str, str] = field(default_factory=dict)  # what the platform said of the version
     access: Access = ANYBODY
+    secret_headers: tuple[tuple[str, str], ...] = ()  # names, and where each secret stands
     compression: str | None = None  # what its SDK offers for bodies
     changes: tuple[Change, ...] = ()  # the latest ones, oldest first
 
@@ -108,7 +109,7 @@ class Deployment:
     @property
     def endpoint(self) -> Endpoint:
         """How its adapter calls it."""
-        return Endpoint(self.uri, self.access, self.compression)
+        return Endpoint(self.uri, self.access, self.compression, self.facts)
 
 
 def is_http(uri: str) -> bool:

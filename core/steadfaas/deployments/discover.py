@@ -14,14 +14,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from yarl import URL
 
 from steadfaas.errors import AttemptFailure, DiscoveryError, Verdict
-from steadfaas.spi import ANYBODY, Access, Endpoint, EndpointReference, Reply, Request
+from steadfaas.spi import EndpointReference
 from steadfaas.wire.jsonshape import show
 from steadfaas.wire.manifest import Manifest, ProtocolMode, parse_manifest
 from steadfaas.wire.version import DISCOVERY_ACCEPT, manifest_version
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from tenacity import AsyncRetrying
 
 _RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
-# A function that was never called may take so long to answer (seconds).
-_COLD_SECONDS: Final = 25.0
+_QUOTED: Final = 500
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,200}")
 
 
@@ -56,12 +55,8 @@ class Discovered:
     http_version: str = "HTTP/1.1"
 
 
-class Carrier(Protocol):
-    """Reaches what HTTP does not; see `transport.carried`."""
-
-    async def call(self, adapter: str, endpoint: Endpoint, request: Request) -> Reply:
-        """One request, and the answer as the SDK gave it. Raises AttemptFailure."""
-        ...
+# What an answer that is not the SDK's means on its platform: status, headers, the text's beginning.
+Diagnose = Callable[[int, Mapping[str, str], str], Awaitable[AttemptFailure | None]]
 
 
 async def discover(
@@ -70,8 +65,9 @@ async def discover(
     headers: Iterable[tuple[str, str]] = (),
     *,
     patience: Patience | None = None,
+    diagnose: Diagnose | None = None,
 ) -> Discovered:
-    """Ask `GET {uri}/discover`, sending `headers` too.
+    """Ask `GET {uri}/discover`, sending `headers` too. `diagnose` is asked about error answers.
 
     Raises DiscoveryError with a META code: META0003 for an endpoint that cannot be reached or
     answers with an error, META0013 for one that does not answer with a manifest, META0015 for one
@@ -79,48 +75,36 @@ async def discover(
     """
     patience = patience or Patience()
     url = discovery_url(reference.uri)
-    return await _persist(url, patience, lambda: _over_http(session, url, headers, patience))
-
-
-async def discover_carried(
-    carrier: Carrier,
-    reference: EndpointReference,
-    headers: Iterable[tuple[str, str]] = (),
-    access: Access = ANYBODY,
-    *,
-    patience: Patience | None = None,
-) -> Discovered:
-    """The same, of an endpoint that its adapter carries requests to. It gets more time: functions
-    have cold starts. Raises what `discover` raises."""
-    patience = _with_cold_start(patience or Patience())
-    endpoint = Endpoint(reference.uri, access)
-    request = Request("GET", "/discover", {**dict(headers), "accept": DISCOVERY_ACCEPT}, b"")
-    return await _persist(
-        reference.uri,
-        patience,
-        lambda: _carried(carrier, reference.adapter, endpoint, request, patience),
+    return await persist(
+        url, patience, lambda: _over_http(session, url, headers, patience, diagnose)
     )
 
 
-async def _persist(
+async def _diagnosed(response: aiohttp.ClientResponse, diagnose: Diagnose) -> None:
+    text = (await response.content.read(_QUOTED)).decode("utf-8", "replace")
+    failure = await diagnose(response.status, response.headers, text)
+    if failure is not None:
+        raise refused(failure)
+
+
+def refused(failure: AttemptFailure) -> DiscoveryError:
+    """A platform's refusal, as it is told to whoever registers."""
+    retryable = failure.verdict in (Verdict.RETRY, Verdict.THROTTLED)
+    return DiscoveryError(failure.message, code="META0003", retryable=retryable)
+
+
+async def persist(
     where: str, patience: Patience, ask: Callable[[], Awaitable[Discovered]]
 ) -> Discovered:
+    """Ask until there is an answer, as `patience` allows. Raises DiscoveryError."""
     try:
         async with asyncio.timeout(patience.deadline):
             async for attempt in _retrying(patience):
                 with attempt:
                     return await ask()
     except TimeoutError as error:
-        raise _late(where, patience.deadline, retryable=False) from error
+        raise late(where, patience.deadline, retryable=False) from error
     raise AssertionError("a retry loop ends by returning or raising")
-
-
-def _with_cold_start(patience: Patience) -> Patience:
-    return replace(
-        patience,
-        attempt_timeout=max(patience.attempt_timeout, _COLD_SECONDS),
-        deadline=max(patience.deadline, _COLD_SECONDS),
-    )
 
 
 def discovery_url(uri: str) -> str:
@@ -149,6 +133,7 @@ async def _over_http(
     url: str,
     headers: Iterable[tuple[str, str]],
     patience: Patience,
+    diagnose: Diagnose | None,
 ) -> Discovered:
     try:
         async with session.get(
@@ -158,13 +143,15 @@ async def _over_http(
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=patience.attempt_timeout),
         ) as response:
-            _check_status(url, response.status, response.headers)
+            if diagnose is not None and not 200 <= response.status < 300:
+                await _diagnosed(response, diagnose)
+            check_status(url, response.status, response.headers)
             version = _manifest_version(url, response.headers)
             manifest = parse_manifest(version, await _read(url, response, patience.max_bytes))
             _check_streams(response, manifest)
             return Discovered(manifest, _sdk_version(response.headers))
     except TimeoutError as error:
-        raise _late(url, patience.attempt_timeout, retryable=True) from error
+        raise late(url, patience.attempt_timeout, retryable=True) from error
     except aiohttp.ClientSSLError as error:
         raise _unreachable(url, f"TLS failed ({error})", retryable=False) from error
     except aiohttp.InvalidURL as error:
@@ -173,33 +160,16 @@ async def _over_http(
         raise _unreachable(url, str(error) or type(error).__name__, retryable=True) from error
 
 
-async def _carried(
-    carrier: Carrier, adapter: str, endpoint: Endpoint, request: Request, patience: Patience
-) -> Discovered:
-    where = endpoint.uri
-    try:
-        async with asyncio.timeout(patience.attempt_timeout):
-            reply = await carrier.call(adapter, endpoint, request)
-    except TimeoutError as error:
-        raise _late(where, patience.attempt_timeout, retryable=True) from error
-    except AttemptFailure as failure:
-        retryable = failure.verdict in (Verdict.RETRY, Verdict.THROTTLED)
-        raise DiscoveryError(failure.message, code="META0003", retryable=retryable) from failure
-    _check_status(where, reply.status, reply.headers)
-    version = _manifest_version(where, reply.headers)
-    if len(reply.body) > patience.max_bytes:
-        raise _too_large(where, patience.max_bytes)
-    manifest = parse_manifest(version, reply.body)
-    if manifest.protocol_mode is ProtocolMode.BIDI_STREAM:
-        raise DiscoveryError(
-            f"the endpoint announces BIDI_STREAM, which {where} cannot carry; serve it in"
-            " request/response mode",
-            code="META0015",
-        )
-    return Discovered(manifest, _sdk_version(reply.headers))
+def understood(where: str, headers: Mapping[str, str], body: bytes, most: int) -> Discovered:
+    """A good answer that was read already. Raises DiscoveryError."""
+    version = _manifest_version(where, headers)
+    if len(body) > most:
+        raise _too_large(where, most)
+    return Discovered(parse_manifest(version, body), _sdk_version(headers))
 
 
-def _check_status(url: str, status: int, headers: Mapping[str, str]) -> None:
+def check_status(url: str, status: int, headers: Mapping[str, str]) -> None:
+    """Raises DiscoveryError for a status that is no success."""
     if 200 <= status < 300:
         return
     hint = "check the address, and that an SDK endpoint is served there"
@@ -262,7 +232,8 @@ def _sdk_version(headers: Mapping[str, str]) -> str | None:
     return announced if _PRINTABLE.fullmatch(announced) else None
 
 
-def _late(where: str, seconds: float, *, retryable: bool) -> DiscoveryError:
+def late(where: str, seconds: float, *, retryable: bool) -> DiscoveryError:
+    """There was no answer in time."""
     return _unreachable(where, f"no complete answer within {seconds:g} s", retryable=retryable)
 
 

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from steadfaas.errors import BadRequest
+from steadfaas.spi import ANYBODY, Access
 from steadfaas.wire.jsonshape import show
 
 # With lower-case names, by name.
 Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How an endpoint is reached, beside its address: headers sent along, headers whose values are
+    secrets (see `secrets`), and access to its platform."""
+
+    headers: Headers = ()
+    secret_headers: Headers = ()
+    access: Access = ANYBODY
+
+
+UNADORNED: Final = Connection()
 
 _NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _VALUE: Final = re.compile(r"[\x20-\x7e\t]{0,16384}")

@@ -15,6 +15,7 @@ FORCED: Final = "registered again by force"
 OVERWRITTEN: Final = "services overwritten"
 MOVED: Final = "address changed"
 HEADERS: Final = "headers changed"
+SECRETS: Final = "secret headers changed"
 ACCESS: Final = "role changed"
 PROMOTED: Final = "promoted"
 

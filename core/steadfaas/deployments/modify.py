@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from steadfaas.deployments.catalog import Deployment
 from steadfaas.deployments.compat import lost_handlers
 from steadfaas.deployments.discover import Discovered
-from steadfaas.deployments.headers import Headers
-from steadfaas.deployments.history import ACCESS, HEADERS, MOVED, header_names
+from steadfaas.deployments.headers import Connection, Headers
+from steadfaas.deployments.history import ACCESS, HEADERS, MOVED, SECRETS, header_names
 from steadfaas.deployments.settings import ServiceChanges
 from steadfaas.spi import Access, EndpointReference
 from steadfaas.wire.manifest import ServiceManifest
@@ -31,6 +31,7 @@ class Modification:
     target: str | None = None
     field_name: str = "uri"
     headers: Headers | None = None
+    secret_headers: Headers | None = None
     access: Access | None = None
     overwrite: bool = False
     dry_run: bool = False
@@ -45,11 +46,19 @@ class Modified:
     warnings: tuple[str, ...] = ()
 
 
+def connection_of(known: Deployment, wanted: Modification) -> Connection:
+    """How the deployment is reached afterwards."""
+    return Connection(
+        known.headers if wanted.headers is None else wanted.headers,
+        known.secret_headers if wanted.secret_headers is None else wanted.secret_headers,
+        known.access if wanted.access is None else wanted.access,
+    )
+
+
 def connected(
     known: Deployment,
     reference: EndpointReference,
-    headers: Headers,
-    access: Access,
+    connection: Connection,
     discovered: Discovered | None,
 ) -> Deployment:
     """The deployment with another connection, and what the endpoint there said about itself."""
@@ -59,8 +68,9 @@ def connected(
         uri=reference.uri,
         evidence=reference.evidence,
         facts=reference.facts,
-        headers=headers,
-        access=access,
+        headers=connection.headers,
+        secret_headers=connection.secret_headers,
+        access=connection.access,
     )
     if discovered is None:
         return moved
@@ -82,6 +92,8 @@ def differences(before: Deployment, after: Deployment) -> list[tuple[str, str]]:
         found.append((MOVED, f"{before.uri} -> {after.uri}"))
     if before.headers != after.headers:
         found.append((HEADERS, header_names(before.headers, after.headers)))
+    if before.secret_headers != after.secret_headers:
+        found.append((SECRETS, header_names(before.secret_headers, after.secret_headers)))
     if before.access != after.access:
         roles = (before.access.assume_role_arn, after.access.assume_role_arn)
         found.append((ACCESS, " -> ".join(role or "none" for role in roles)))

@@ -38,7 +38,7 @@ class Planner:
     ) -> Registered:
         """What a registration makes of what was discovered. Raises DiscoveryError for promises that
         it would break without being asked to."""
-        known = self.find(reference, request.headers)
+        known = self.find(reference, request.connection.headers)
         if known is not None and not request.force:
             # Another deployment was moved to this address meanwhile.
             return Registered(known, Outcome.UNCHANGED)
@@ -71,7 +71,7 @@ class Planner:
         return Deployment(
             id=id,
             uri=reference.uri,
-            headers=request.headers,
+            headers=request.connection.headers,
             min_version=manifest.min_version,
             max_version=manifest.max_version,
             protocol_mode=manifest.protocol_mode,
@@ -83,7 +83,8 @@ class Planner:
             services=self.revisions(id, discovered),
             evidence=reference.evidence,
             facts=reference.facts,
-            access=request.access,
+            access=request.connection.access,
+            secret_headers=request.connection.secret_headers,
             compression=manifest.lambda_compression,
         )
 

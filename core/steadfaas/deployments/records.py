@@ -49,6 +49,7 @@ def to_rows(deployment: Deployment) -> tuple[DeploymentRow, list[RevisionRow]]:
         "evidence": deployment.evidence.value,
         "facts": dict(deployment.facts),
         "assume_role_arn": deployment.access.assume_role_arn,
+        "secret_headers": deployment.secret_headers,
         "compression": deployment.compression,
         "changes": [(one.at, one.by, one.what, one.detail) for one in deployment.changes],
     }
@@ -94,6 +95,7 @@ def _deployment(
         # Older records have none of these.
         facts=record.get("facts") or {},
         access=Access(record.get("assume_role_arn")),
+        secret_headers=tuple((name, value) for name, value in record.get("secret_headers", ())),
         compression=record.get("compression"),
         changes=tuple(Change(*change) for change in record.get("changes", ())),
     )

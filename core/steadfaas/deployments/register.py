@@ -31,19 +31,21 @@ from steadfaas.deployments.catalog import Catalog, Deployment, HandlerOptions, S
 from steadfaas.deployments.compat import Compatibility, dropped, findings
 from steadfaas.deployments.discover import Discovered
 from steadfaas.deployments.drain import drain_of
-from steadfaas.deployments.headers import Headers
+from steadfaas.deployments.headers import Connection, Headers
 from steadfaas.deployments.modify import Modification, Modified
 from steadfaas.deployments.plan import Planner, reference_of
 from steadfaas.deployments.promote import Promoted, promotion
 from steadfaas.deployments.records import to_rows
 from steadfaas.deployments.requests import Outcome, Registered, Registration
+from steadfaas.deployments.secrets import secret_headers
 from steadfaas.deployments.settings import ServiceChanges, changed
 from steadfaas.errors import BadRequest, Conflict, NotFound
-from steadfaas.spi import Access, EndpointReference, Evidence
+from steadfaas.spi import Access, EndpointReference, Evidence, Promise, Protects
 from steadfaas.store import deployments as table
 from steadfaas.store.port import Tx, Writer
 
 __all__ = [
+    "Connection",
     "Headers",
     "Modification",
     "Modified",
@@ -55,7 +57,7 @@ __all__ = [
     "ServiceChanges",
 ]
 
-Discover = Callable[[EndpointReference, Headers, Access], Awaitable[Discovered]]
+Discover = Callable[[EndpointReference, Connection], Awaitable[Discovered]]
 
 # Of two registrations with one address, these headers make two endpoints: they choose what answers.
 ROUTING_HEADERS: Final = frozenset({"host", "cloudflare-workers-version-overrides"})
@@ -106,14 +108,17 @@ class Registry:
         reference = await self._resolve(request)
         if reference.evidence is Evidence.MUTABLE:
             request = replace(request, force=True)  # other code may be there by now
-        identity = self._plans.identity(reference, request.headers)
+        if request.protection:
+            request = replace(request, connection=self._protected(request, reference))
+        headers = request.connection.headers
+        identity = self._plans.identity(reference, headers)
         # The table holds a lock only as long as somebody here does.
         lock = self._endpoints.setdefault(identity, asyncio.Lock())
         async with lock:
-            known = self._plans.find(reference, request.headers)
+            known = self._plans.find(reference, headers)
             if known is not None and not request.force:
                 return Registered(known, Outcome.UNCHANGED)
-            discovered = await self._discover(reference, request.headers, request.access)
+            discovered = await self._discover(reference, request.connection)
             if request.dry_run:
                 return self._plans.registration(request, reference, discovered)
             return await self._unbroken(self._register(request, reference, discovered))
@@ -127,11 +132,10 @@ class Registry:
         the address changed meanwhile; StoreError.
         """
         known = self._known(wanted.deployment_id)
-        access = known.access if wanted.access is None else wanted.access
-        reference, discovered = await self._destination(known, wanted, access), None
+        connection = modify.connection_of(known, wanted)
+        reference, discovered = await self._destination(known, wanted, connection.access), None
         if wanted.overwrite or reference.uri != known.uri:
-            headers = known.headers if wanted.headers is None else wanted.headers
-            discovered = await self._discover(reference, headers, access)
+            discovered = await self._discover(reference, connection)
         return await self._unbroken(self._modify(wanted, reference, discovered))
 
     async def promote(
@@ -189,8 +193,7 @@ class Registry:
         async with self._commit:
             known = self._known(wanted.deployment_id)
             reference = asked if wanted.target is not None else reference_of(known)
-            headers = known.headers if wanted.headers is None else wanted.headers
-            access = known.access if wanted.access is None else wanted.access
+            connection = modify.connection_of(known, wanted)
             unseen = wanted.overwrite or reference.uri != known.uri
             if unseen and (discovered is None or asked.uri != reference.uri):
                 raise Conflict(
@@ -198,7 +201,7 @@ class Registry:
                     f" '{known.uri}'; look at it, and try again"
                 )
             seen = discovered if unseen else None
-            after = modify.connected(known, reference, headers, access, seen)
+            after = modify.connected(known, reference, connection, seen)
             warnings: list[str] = []
             if discovered is not None and unseen:
                 after, warnings = self._served(wanted, known, after, discovered)
@@ -323,6 +326,18 @@ class Registry:
         with _named(wanted.field_name):
             return await adapter.resolve(wanted.target, access)
 
+    def _protected(self, request: Registration, reference: EndpointReference) -> Connection:
+        adapter = self._adapters.get(reference.adapter)
+        with _named("protection"):
+            if not isinstance(adapter, Protects):
+                raise BadRequest(
+                    f"{adapter.name} knows no protection of endpoints; name the headers themselves"
+                    " ('secret_headers')"
+                )
+            given = dict(request.connection.secret_headers)
+            headers = secret_headers({**given, **adapter.protect(request.protection)})
+        return replace(request.connection, secret_headers=headers)
+
     async def _resolve(self, request: Registration) -> EndpointReference:
         with _named(request.field_name):
             adapter = (
@@ -330,10 +345,12 @@ class Registry:
                 if request.adapter is None
                 else self._adapters.get(request.adapter)
             )
-            reference = await adapter.resolve(request.target, request.access, dev=request.dev)
+            reference = await adapter.resolve(
+                request.target, request.connection.access, promise=request.promise
+            )
             if reference.evidence is not Evidence.MUTABLE:
                 return reference
-            if not request.dev:
+            if request.promise is not Promise.DEV:
                 raise BadRequest(
                     f"{request.target} may lead to another version later; use an address that"
                     " always leads to the same one"

@@ -7,26 +7,26 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from steadfaas.deployments.catalog import Deployment
-from steadfaas.deployments.headers import Headers
-from steadfaas.spi import ANYBODY, Access
+from steadfaas.deployments.headers import UNADORNED, Connection
+from steadfaas.spi import Promise
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What somebody asks to register. `headers` have lower-case names.
+    """What somebody asks to register.
 
     Without an `adapter`, the one whose words the target is written in. `field_name` is what the
-    request called the target, for the sentence that refuses it. `dev` accepts a target whose code
-    may change, where the engine allows that.
+    request called the target, for the sentence that refuses it. A promise of `DEV` accepts a target
+    whose code may change, where the engine allows that.
     """
 
     target: str
     field_name: str = "uri"
-    headers: Headers = ()
+    connection: Connection = UNADORNED
+    protection: tuple[str, ...] = ()  # where the secrets stand that the platform asks for
     metadata: Mapping[str, str] = field(default_factory=dict)
     adapter: str | None = None
-    access: Access = ANYBODY
-    dev: bool = False
+    promise: Promise = Promise.NONE
     breaking: bool = False
     force: bool = False
     dry_run: bool = False

@@ -23,7 +23,7 @@ from steadfaas.errors import Overloaded, StoreError, Verdict
 from steadfaas.machine.status import Kind, Status
 from steadfaas.runtime import retention
 from steadfaas.runtime.driver import Driver
-from steadfaas.runtime.exchanges import Carrier, Exchanges, Transport
+from steadfaas.runtime.exchanges import Exchanges, PlatformTransport, Transport
 from steadfaas.runtime.ledger import Ledger
 from steadfaas.runtime.operators import Operators
 from steadfaas.runtime.slots import Slots
@@ -75,7 +75,7 @@ class Engine:
         clock: Clock,
         tuning: Tuning,
         transport: Transport,
-        carrier: Carrier,
+        platforms: PlatformTransport,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -97,7 +97,7 @@ class Engine:
         )
         self.exchanges = Exchanges(
             transport=transport,
-            carrier=carrier,
+            platforms=platforms,
             reader=store.reader,
             clock=clock,
             cluster_name=tuning.cluster_name,

@@ -10,7 +10,9 @@ from yarl import URL
 
 from steadfaas import ids
 from steadfaas.clock import Clock
+from steadfaas.deployments.adapters import DEFAULT
 from steadfaas.deployments.catalog import Deployment, HandlerOptions
+from steadfaas.deployments.secrets import looked_up
 from steadfaas.errors import AttemptFailure
 from steadfaas.machine.invocation import Invocation
 from steadfaas.machine.status import Kind
@@ -40,10 +42,10 @@ class Transport(Protocol):
         ...
 
 
-class Carrier(Protocol):
-    """The same for endpoints that HTTP does not reach; see `transport.carried`."""
+class PlatformTransport(Protocol):
+    """The same for endpoints on platforms with an adapter; see `transport.platforms`."""
 
-    async def carry(
+    async def exchange_on(
         self,
         adapter: str,
         endpoint: Endpoint,
@@ -64,14 +66,14 @@ class Exchanges:
         self,
         *,
         transport: Transport,
-        carrier: Carrier,
+        platforms: PlatformTransport,
         reader: Reader,
         clock: Clock,
         cluster_name: str,
         max_frame: int,
     ) -> None:
         self._transport = transport
-        self._carrier = carrier
+        self._platforms = platforms
         self._reader = reader
         self._clock = clock
         self._cluster_name = cluster_name
@@ -97,9 +99,14 @@ class Exchanges:
             headers.update(more)
         limits = Limits(abort=options.abort_timeout / 1000, max_frame=self._max_frame)
         body = self._body(inv, lazy=options.lazy_state)
-        if not deployment.over_http:
+        if deployment.secret_headers:
+            try:
+                headers.update(looked_up(deployment.secret_headers))
+            except AttemptFailure as failure:
+                return _refused(failure)
+        if deployment.adapter != DEFAULT:
             path = f"/invoke/{inv.service}/{inv.handler}"
-            return self._carrier.carry(
+            return self._platforms.exchange_on(
                 deployment.adapter, deployment.endpoint, path, headers, body, limits, sink
             )
         return self._transport.exchange(self._url(deployment, inv), headers, body, limits, sink)
@@ -141,3 +148,7 @@ class Exchanges:
             url = URL(f"{base}/invoke/{inv.service}/{inv.handler}")
             self._urls[key] = url
         return url
+
+
+async def _refused(failure: AttemptFailure) -> AttemptFailure:
+    return failure

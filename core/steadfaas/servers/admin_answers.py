@@ -224,6 +224,8 @@ class _Deployment(Answer):
     assume_role_arn: str | Absent = None
     compression: Literal["Zstd"] | Absent = None
     additional_headers: dict[str, str] | Absent = None
+    secret_headers: dict[str, str] | Absent = None
+    """Where each secret stands, never the secret."""
     metadata: dict[str, str] | Absent = None
     created_at: str
     min_protocol_version: int

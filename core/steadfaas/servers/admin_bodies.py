@@ -89,6 +89,13 @@ class RegisterDeployment(Body):
     """Ours: which adapter reads the target; by default the one whose words it is written in."""
     dev: bool = False
     """Ours: take also a target whose code may change, where the engine is for development."""
+    assert_immutable: bool = False
+    """Ours: whoever registers it vouches that the address never leads to other code, where the
+    platform cannot be asked."""
+    secret_headers: dict[str, str] | None = None
+    """Ours: headers whose values are secrets, each as `env:NAME` or `file:PATH` of the engine."""
+    protection: list[str] | None = None
+    """Ours: secrets, as in `secret_headers`, by which the platform lets requests through."""
 
 
 class UpdateDeployment(Body):
@@ -104,6 +111,8 @@ class UpdateDeployment(Body):
     """The role to take on for calling it, of a deployment that is a Lambda function."""
     additional_headers: dict[str, str] | None = None
     """Take the place of all that were there."""
+    secret_headers: dict[str, str] | None = None
+    """Ours: as at registration; take the place of all that were there."""
     use_http_11: bool | None = None
     """Understood for the sake of clients: endpoints are always spoken to in HTTP/1.1."""
     overwrite: bool = False

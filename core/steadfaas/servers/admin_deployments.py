@@ -20,9 +20,10 @@ from aiohttp import web
 from steadfaas import ids
 from steadfaas.deployments.catalog import Deployment
 from steadfaas.deployments.drain import drain_all, drain_of
-from steadfaas.deployments.headers import additional_headers
+from steadfaas.deployments.headers import Connection, additional_headers
 from steadfaas.deployments.modify import Modification
 from steadfaas.deployments.requests import Outcome, Registered, Registration
+from steadfaas.deployments.secrets import secret_headers
 from steadfaas.errors import BadRequest, Conflict, NotFound, RequestError
 from steadfaas.servers.admin import (
     CONTEXT,
@@ -41,7 +42,7 @@ from steadfaas.servers.admin_views import (
 )
 from steadfaas.servers.deployment_list import DeploymentList
 from steadfaas.servers.shapes import Json
-from steadfaas.spi import Access
+from steadfaas.spi import Access, Promise
 
 if TYPE_CHECKING:
     from steadfaas.servers.admin_bodies import RegisterDeployment, UpdateDeployment
@@ -106,16 +107,26 @@ def _registration(body: RegisterDeployment, who: str, *, force_by_default: bool)
     return Registration(
         target=target,
         field_name=field_name,
-        headers=additional_headers(body.additional_headers or {}),
+        connection=Connection(
+            headers=additional_headers(body.additional_headers or {}),
+            secret_headers=secret_headers(body.secret_headers or {}),
+            access=Access(_role(body.assume_role_arn)),
+        ),
+        protection=tuple(body.protection or ()),
         metadata=body.metadata or {},
         adapter=body.adapter or (_ARNS_ARE_OF if field_name == "arn" else None),
-        access=Access(_role(body.assume_role_arn)),
-        dev=body.dev,
+        promise=_promise(body),
         breaking=body.breaking,
         force=force_by_default if body.force is None else body.force,
         dry_run=body.dry_run,
         actor=who,
     )
+
+
+def _promise(body: RegisterDeployment) -> Promise:
+    if body.dev:
+        return Promise.DEV
+    return Promise.IMMUTABLE if body.assert_immutable else Promise.NONE
 
 
 def _role(written: str | None) -> str | None:
@@ -211,11 +222,12 @@ def _check_kind(body: UpdateDeployment, known: Deployment) -> None:
 
 
 def _modification(id: str, body: UpdateDeployment, who: str) -> Modification:
-    given = body.additional_headers
+    given, secrets = body.additional_headers, body.secret_headers
     return Modification(
         deployment_id=id,
         target=body.uri if body.uri is not None else body.arn,
         field_name="uri" if body.uri is not None else "arn",
+        secret_headers=None if secrets is None else secret_headers(secrets),
         access=None if body.assume_role_arn is None else Access(_role(body.assume_role_arn)),
         headers=None if given is None else additional_headers(given),
         overwrite=body.overwrite,

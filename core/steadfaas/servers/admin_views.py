@@ -120,6 +120,7 @@ def _deployment(deployment: Deployment) -> Json:
         id=deployment.id,
         **_address(deployment),
         additional_headers=dict(deployment.headers) or None,
+        secret_headers=dict(deployment.secret_headers) or None,
         metadata=dict(deployment.metadata) or None,
         created_at=timestamp(deployment.created_at),
         min_protocol_version=deployment.min_version,

@@ -11,16 +11,15 @@ import secrets
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from steadfaas.clock import SystemClock
 from steadfaas.deployments.adapters import Adapters
-from steadfaas.deployments.catalog import HandlerOptions, is_http
-from steadfaas.deployments.discover import Discovered, Patience, discover, discover_carried
-from steadfaas.deployments.headers import Headers
+from steadfaas.deployments.catalog import HandlerOptions
+from steadfaas.deployments.discover import Patience
+from steadfaas.deployments.discovery import Discovery
 from steadfaas.deployments.records import load_catalog
 from steadfaas.deployments.register import Registry
 from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy
@@ -31,10 +30,9 @@ from steadfaas.servers.http1 import HttpServer
 from steadfaas.servers.ingress import Ingress
 from steadfaas.servers.problems import ingress_problem
 from steadfaas.servers.query import Limits, QueryPool, query_routes
-from steadfaas.spi import Access, EndpointReference
 from steadfaas.store.sqlite import FILE_NAME, Store
-from steadfaas.transport.carried import Carriers
 from steadfaas.transport.http import HttpTransport
+from steadfaas.transport.platforms import Platforms
 
 if TYPE_CHECKING:
     from steadfaas.config import Settings
@@ -82,10 +80,8 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
     store = Store.open(settings.data_dir, durability=settings.durability)
     try:
         adapters = Adapters()
-        network = _Network(
-            HttpTransport(connect_timeout=settings.connect_timeout / 1000),
-            Carriers(adapters.data_plane),
-        )
+        http = HttpTransport(connect_timeout=settings.connect_timeout / 1000)
+        network = _Network(http, Platforms(adapters.get, http))
         queries = QueryPool(settings.data_dir / FILE_NAME, query_limits(settings))
         engine, registry, admin = _assemble(settings, store, adapters, network, queries)
         if not settings.dev:
@@ -107,23 +103,11 @@ class _Network:
     """How endpoints are reached: over HTTP, or in their platform's own way."""
 
     http: HttpTransport
-    carriers: Carriers
-
-    async def discover(
-        self,
-        reference: EndpointReference,
-        headers: Headers,
-        access: Access,
-        *,
-        patience: Patience,
-    ) -> Discovered:
-        if is_http(reference.uri):
-            return await discover(self.http.session, reference, headers, patience=patience)
-        return await discover_carried(self.carriers, reference, headers, access, patience=patience)
+    platforms: Platforms
 
     async def close(self) -> None:
         await self.http.close()
-        await self.carriers.close()
+        await self.platforms.close()
 
 
 def _assemble(
@@ -138,7 +122,7 @@ def _assemble(
         clock=clock,
         tuning=tuning(settings),
         transport=network.http,
-        carrier=network.carriers,
+        platforms=network.platforms,
     )
     patience = Patience(
         attempt_timeout=settings.discovery_timeout / 1000,
@@ -148,7 +132,7 @@ def _assemble(
         catalog=catalog,
         writer=store.writer,
         adapters=adapters,
-        discover=partial(network.discover, patience=patience),
+        discover=Discovery(lambda: network.http.session, network.platforms, patience),
         clock=clock,
         randomness=secrets.token_bytes,
         defaults=defaults,

@@ -12,21 +12,23 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from steadfaas import ids
-from steadfaas.deployments.catalog import HandlerOptions, is_http
-from steadfaas.deployments.discover import Discovered, discover, discover_carried
+from steadfaas.deployments.catalog import HandlerOptions
+from steadfaas.deployments.discover import Discovered
+from steadfaas.deployments.discovery import Discovery
+from steadfaas.deployments.headers import Connection
 from steadfaas.deployments.records import load_catalog
 from steadfaas.deployments.register import Registry
 from steadfaas.durations import format_duration
 from steadfaas.errors import DiscoveryError
 from steadfaas.runtime.engine import Engine, Tuning
 from steadfaas.runtime.waiters import Waiters
-from steadfaas.spi import Access, EndpointReference
+from steadfaas.spi import EndpointReference
 from steadfaas.store import invocations
 from steadfaas.store.sqlite import Store
 from steadfaas.testing import sdk, stories
@@ -142,7 +144,7 @@ class Host:
             clock=self.clock,
             tuning=self._tuning,
             transport=self.transport,
-            carrier=self.transport,
+            platforms=self.transport,
             random_bytes=self._random.randbytes,
             jitter=self._random.random,
         )
@@ -238,14 +240,11 @@ class Host:
         finally:
             del self._asked[task]
 
-    async def _discover(
-        self, reference: EndpointReference, headers: Iterable[tuple[str, str]], access: Access
-    ) -> Discovered:
-        if not is_http(reference.uri):
-            return await discover_carried(self.transport.carriers, reference, headers, access)
+    async def _discover(self, reference: EndpointReference, connection: Connection) -> Discovered:
         app = self.transport.apps.get(reference.uri.rstrip("/"))
         if app is None:
-            return await discover(self.transport.http.session, reference, headers)
+            outside = Discovery(lambda: self.transport.http.session, self.transport.platforms)
+            return await outside(reference, connection)
         path = "/" + reference.uri.partition("://")[2].partition("/")[2].strip("/")
         try:
             status, answered, body = await self.transport.ask(

@@ -26,8 +26,8 @@ from steadfaas.testing.clock import VirtualClock
 from steadfaas.testing.faults import Fault, Faults
 from steadfaas.testing.replay import Replayer
 from steadfaas.testing.sdk import Lengths
-from steadfaas.transport.carried import Carriers
 from steadfaas.transport.http import CLOSING, HttpTransport, Limits, Sink, status_failure
+from steadfaas.transport.platforms import Platforms
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import MalformedMessage, decode, encode
 from steadfaas.wire.frame import Frame, FrameReader
@@ -47,7 +47,7 @@ class InProcessTransport:
         self._attempt_of = attempt_of
         self._http = HttpTransport(connect_timeout=5.0)
         self.adapters = Adapters()
-        self.carriers = Carriers(self.adapters.data_plane)
+        self.platforms = Platforms(self.adapters.get, self._http)
         self._open: set[Exchange] = set()
         self.apps: dict[str, AsgiApp] = {}  # by address, without a slash at the end
         self.faults = Faults()
@@ -66,7 +66,7 @@ class InProcessTransport:
         """Stop what runs, and close real connections."""
         await self.drop()
         await self._http.close()
-        await self.carriers.close()
+        await self.platforms.close()
 
     async def drop(self) -> None:
         """Stop all handlers, as if the processes that run them had ended."""
@@ -91,7 +91,7 @@ class InProcessTransport:
 
         return await self._with_faults(address, headers, limits, partial(carry, sink))
 
-    async def carry(
+    async def exchange_on(
         self,
         adapter: str,
         endpoint: Endpoint,
@@ -101,8 +101,8 @@ class InProcessTransport:
         limits: Limits,
         sink: Sink,
     ) -> AttemptFailure | None:
-        """One exchange; see transport.carried."""
-        send = partial(self.carriers.carry, adapter, endpoint, path, headers, body, limits)
+        """One exchange; see transport.platforms."""
+        send = partial(self.platforms.exchange_on, adapter, endpoint, path, headers, body, limits)
         carry = partial(self._from_afar, send, sink)
         return await self._with_faults(endpoint.uri, headers, limits, carry)
 

@@ -9,7 +9,7 @@ reference; frames that came before it were handed over and stay.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -35,6 +35,8 @@ _LINGER: Final = 1.0
 _QUOTED: Final = 500
 
 Sink = Callable[[list[Frame]], None]
+# Status, headers and the beginning of the body of an answer, to what they mean on its platform.
+Diagnose = Callable[[int, Mapping[str, str], str], Awaitable[AttemptFailure | None]]
 CUT_OFF: Final = "the answer ends in the middle of a frame"
 # The frames that end an answer: whatever comes behind them says nothing.
 CLOSING: Final = frozenset({int(T.SUSPENSION), int(T.ERROR), int(T.END)})
@@ -73,17 +75,24 @@ class HttpTransport:
             await self._connections.close()
 
     async def exchange(
-        self, url: URL, headers: Mapping[str, str], body: bytes, limits: Limits, sink: Sink
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        body: bytes,
+        limits: Limits,
+        sink: Sink,
+        diagnose: Diagnose | None = None,
     ) -> AttemptFailure | None:
         """Send `body`, hand the answer's frames to `sink` in order, and say how it ended.
 
-        Returns None after a complete answer, which says nothing about its frames.
+        Returns None after a complete answer, which says nothing about its frames. `diagnose` is
+        asked about an answer that is not a good one of the SDK.
         """
         try:
             async with asyncio.timeout(limits.abort) as silence:
                 answer = await self._pool.post(url, headers, body)
                 try:
-                    refusal = await _check_head(answer, headers["content-type"], silence)
+                    refusal = await _check_head(answer, headers["content-type"], silence, diagnose)
                     if refusal is not None:
                         return refusal
                     return await _read_frames(answer, limits, silence, sink)
@@ -178,14 +187,22 @@ def oversize_failure(size: int, limits: Limits) -> AttemptFailure:
 
 
 async def _check_head(
-    answer: Answer, content_type: str, silence: asyncio.Timeout
+    answer: Answer, content_type: str, silence: asyncio.Timeout, diagnose: Diagnose | None
 ) -> AttemptFailure | None:
-    if answer.status != 200:
+    if answer.status == 200:
+        failure = type_failure(answer.headers, content_type)
+        if failure is None:
+            return None
+        text = ""
+    else:
         silence.reschedule(None)  # the status decides; its text has a short limit of its own
         text = await _quote(answer)
-        retry_after = _retry_after(answer.headers.get("retry-after"))
-        return status_failure(answer.status, text, retry_after)
-    return type_failure(answer.headers, content_type)
+        retry_after = retry_delay(answer.headers.get("retry-after"))
+        failure = status_failure(answer.status, text, retry_after)
+    if diagnose is None:
+        return failure
+    silence.reschedule(None)  # as above
+    return await diagnose(answer.status, answer.headers, text) or failure
 
 
 def type_failure(headers: Mapping[str, str], content_type: str) -> AttemptFailure | None:
@@ -245,7 +262,7 @@ def _network_failure(url: URL, error: Exception) -> AttemptFailure:
     return failure
 
 
-def _retry_after(text: str | None) -> int | None:
+def retry_delay(text: str | None) -> int | None:
     """Milliseconds for a Retry-After header (seconds or an HTTP date); None if it says nothing.
 
     Now, or a time that is over, says nothing either: the policy's delay keeps us from spinning.

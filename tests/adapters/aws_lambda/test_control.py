@@ -12,7 +12,7 @@ import pytest
 from botocore.stub import Stubber
 
 from steadfaas.errors import BadRequest, Conflict, DiscoveryError, RequestError, Verdict
-from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence
+from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence, Promise
 from steadfaas.testing.local_lambda import LocalLambda
 from steadfaas_adapters.aws_lambda import ADAPTER, control
 from steadfaas_adapters.aws_lambda import clients as aws
@@ -41,7 +41,8 @@ def refused(status: int, *says: str, retryable: bool = False) -> Iterator[None]:
 
 
 def resolve(target: str, access: Access = ANYBODY, *, dev: bool = False) -> EndpointReference:
-    return run(ADAPTER.resolve(target, access, dev=dev))
+    promise = Promise.DEV if dev else Promise.NONE
+    return run(ADAPTER.resolve(target, access, promise=promise))
 
 
 # --- against LocalLambda -----------------------------------------------------------------------

@@ -69,9 +69,15 @@ def test_throttles_say_why_and_for_how_long() -> None:
     throttled = failures.refusal(429, headers, body, ARN)
     assert (throttled.retry_after, throttled.http_code) == (3000, 429)
     assert "ConcurrentInvocationLimitExceeded" in throttled.message
-    for value in ("", "soon", "-1", "nan", "1e9"):
-        headers["retry-after"] = value
-        assert failures.refusal(429, headers, body, ARN).retry_after is None
+    assert throttled.asked == 3000
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-1", "nan", "1e9"])
+def test_a_throttle_costs_no_attempt_when_it_does_not_say_for_how_long(value: str) -> None:
+    headers = {"x-amzn-errortype": "ThrottlingException", "retry-after": value}
+    throttled = failures.refusal(429, headers, b"{}", ARN)
+    assert throttled.asked is None
+    assert throttled.retry_after == 2000
 
 
 @pytest.mark.parametrize(
