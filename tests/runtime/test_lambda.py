@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import restate
 
-from steadfaas_adapters.aws_lambda import data_plane
+from steadfaas_adapters.aws_lambda import data_plane, failures
 from tests.adapters.aws_lambda.functions import Functions, functions
 from tests.adapters.aws_lambda.scripted import Answer, failed, ran, refused
 from tests.runtime.in_process import World, run, world
@@ -92,31 +92,21 @@ def test_denied_goes_on_when_it_is_repaired(tmp_path: Path) -> None:
     run(test())
 
 
-def test_a_throttle_with_a_delay_costs_no_attempt(tmp_path: Path) -> None:
+@pytest.mark.parametrize("retry_after", ["0.02", None])
+def test_a_throttle_costs_no_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retry_after: str | None
+) -> None:
+    monkeypatch.setattr(failures, "_BREATHER", 20)
+
     async def test() -> None:
         async with on_lambda(tmp_path, retry_max_attempts=2, retry_on_max_attempts="kill") as (
             here,
             api,
         ):
-            busy = refused("TooManyRequestsException", 429, retry_after="0.02")
             # Each attempt tries five times by itself.
-            api.failing = [busy] * 20
+            api.failing = [refused("TooManyRequestsException", 429, retry_after=retry_after)] * 20
             assert await here.call("/Story/which") == "one"
             assert len(api.invoked) == 21
-
-    run(test())
-
-
-def test_a_throttle_without_a_delay_does(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with on_lambda(tmp_path, retry_max_attempts=2, retry_on_max_attempts="kill") as (
-            here,
-            api,
-        ):
-            api.failing = [refused("TooManyRequestsException", 429)] * 11
-            reply = await here.post("/Story/which")
-            assert reply.status == 429
-            assert len(api.invoked) == 10
 
     run(test())
 
