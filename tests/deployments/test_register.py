@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from steadfaas import ids
+from steadfaas.deployments import register
 from steadfaas.deployments.adapters import Adapters
 from steadfaas.deployments.catalog import Catalog
 from steadfaas.deployments.register import Connection, Outcome, Registration
-from steadfaas.errors import BadRequest, Conflict, DiscoveryError, NotFound, StoreError
+from steadfaas.errors import BadRequest, Conflict, DiscoveryError, NotFound, StoreError, Verdict
 from steadfaas.machine.status import Status
 from steadfaas.spi import ANYBODY, Access, Adapter, EndpointReference, Evidence, Promise
 from tests.deployments.world import World, announce, run, service, serving, world
@@ -246,6 +247,31 @@ def test_an_address_that_may_change_is_refused() -> None:
         async with world(adapters=Following()) as here:
             with pytest.raises(BadRequest, match="may lead to another version later"):
                 await here.registry.register(Registration("http://127.0.0.1:1/"))
+
+    run(test())
+
+
+class Silent(Latest):
+    """Never says what a target means."""
+
+    async def resolve(
+        self, target: str, access: Access = ANYBODY, *, promise: Promise = Promise.NONE
+    ) -> EndpointReference:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+
+def test_a_platform_that_says_nothing_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(register, "_RESOLVE_SECONDS", 0.01)
+    monkeypatch.setattr(Following, "get", lambda *_: Silent())
+
+    async def test() -> None:
+        async with world(adapters=Following()) as here:
+            with pytest.raises(DiscoveryError, match="did not tell within") as raised:
+                await here.registry.register(Registration("http://127.0.0.1:1/"))
+            assert (raised.value.status, raised.value.verdict) == (503, Verdict.RETRY)
 
     run(test())
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from steadfaas.errors import AttemptFailure, ProtocolViolation
+from steadfaas.errors import AttemptFailure, ProtocolViolation, Verdict
 from steadfaas.machine.effects import Finish, Open, Park
 from steadfaas.machine.failure import LONGEST_TEXT, FailureRecord, type_name
 from steadfaas.machine.invocation import LONGEST_DELAY_MS, failure_output
-from steadfaas.machine.retry import RetryPolicy
+from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy
 from steadfaas.machine.status import Kind, Status
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import decode
@@ -213,6 +213,41 @@ def test_kill_overrules_an_output_that_never_saw_its_end(begin: Begin) -> None:
 def test_frames_after_a_failure_are_ignored(begin: Begin) -> None:
     scenario = begin().attempt().given(output()).fails().whatever()
     scenario.receives(m.End(), SLEEP, suspension()).then_nothing().stands(Status.BACKING_OFF)
+
+
+# --- verdicts that no further attempt can change -----------------------------------------------
+
+GONE = AttemptFailure("SF0003", "the version was deleted", verdict=Verdict.GONE)
+TOO_LARGE = AttemptFailure("RT0019", "7 MB", http_code=413, verdict=Verdict.TOO_LARGE)
+
+
+@pytest.mark.parametrize("policy", [RetryPolicy(), PAUSE_POLICY, KILL_POLICY])
+def test_a_pin_that_is_gone_pauses_at_once(begin: Begin, policy: RetryPolicy) -> None:
+    scenario = begin().attempt().fails(GONE, policy).parked(Status.PAUSED)
+    scenario.stands(Status.PAUSED, failures=0, retry_count=1, deployment=DEPLOYMENT)
+    assert scenario.inv.failure is not None
+    assert (scenario.inv.failure.code, scenario.inv.failure.message) == (GONE.code, GONE.message)
+
+
+def test_a_delay_does_not_make_a_pin_come_back(begin: Begin) -> None:
+    failure = AttemptFailure("SF0003", "gone", verdict=Verdict.GONE, retry_after=10)
+    begin().attempt().fails(failure).parked(Status.PAUSED)
+
+
+@pytest.mark.parametrize("policy", [RetryPolicy(), RetryPolicy(max_attempts=9), PAUSE_POLICY])
+def test_what_is_too_large_pauses_at_once(begin: Begin, policy: RetryPolicy) -> None:
+    begin().attempt().fails(TOO_LARGE, policy).parked(Status.PAUSED)
+
+
+def test_what_is_too_large_is_killed_at_once_where_the_policy_kills(begin: Begin) -> None:
+    patient = RetryPolicy(max_attempts=9, on_max_attempts=OnMaxAttempts.KILL)
+    begin().attempt().fails(TOO_LARGE, patient).then(Finish(failure_output(413, "7 MB")))
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.THROTTLED, Verdict.DENIED, Verdict.BUG])
+def test_all_other_verdicts_are_up_to_the_policy(begin: Begin, verdict: Verdict) -> None:
+    scenario = begin().attempt().fails(AttemptFailure("RT0010", "x", verdict=verdict))
+    scenario.parked(Status.BACKING_OFF, NOW + 100)
 
 
 # --- what is recorded -----------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from tests.runtime.books import check_books
 
 LOOPBACK = "127.0.0.1"
 Json = dict[str, Any]
+_JSON = {"content-type": "application/json"}
 _T = TypeVar("_T")
 
 # Handlers fail here on purpose, and endpoints die; both would fill pages of every report.
@@ -186,6 +187,10 @@ class World:
             headers = {"content-type": "application/json", **(headers or {})}
         return await self.ask("POST", self.ingress + path, headers=headers, **options)
 
+    async def post_json(self, url: str, value: Any, method: str = "POST") -> Reply:
+        """POST a JSON value to a whole URL."""
+        return await self.ask(method, url, data=json.dumps(value), headers=_JSON)
+
     async def get(self, path: str) -> Reply:
         """GET from the ingress."""
         return await self.ask("GET", self.ingress + path)
@@ -215,12 +220,7 @@ class World:
     async def register(self, endpoint: Code, **fields: Any) -> str:
         """Register an endpoint; its deployment's id."""
         order = {"uri": endpoint.uri, "use_http_11": True, **fields}
-        reply = await self.ask(
-            "POST",
-            f"{self.admin}/deployments",
-            data=json.dumps(order),
-            headers={"content-type": "application/json"},
-        )
+        reply = await self.post_json(f"{self.admin}/deployments", order)
         assert reply.status in (200, 201), f"HTTP {reply.status} {reply.body!r}"
         id: str = reply.json()["id"]
         return id

@@ -223,6 +223,8 @@ def another_version(executed: str, version: str, arn: str) -> AttemptFailure:
 def _by_status(status: int) -> Verdict:
     if status == 429:
         return Verdict.THROTTLED
+    if status == 413:
+        return Verdict.TOO_LARGE  # said by a proxy on the way
     if status in (401, 403):
         return Verdict.DENIED
     return Verdict.RETRY if status >= 500 or status == 408 else Verdict.BUG

@@ -31,6 +31,8 @@ _SecretHeader = Annotated[
     ),
 ]
 
+# Platforms are asked, and functions have cold starts.
+_REGISTRATION_SECONDS = 90.0
 _WHICH = "See 'steadfaas deployments list'."
 _NO_DRAIN_STATES = "This server removes deployments by --force only, and tells not who needs them."
 
@@ -234,14 +236,16 @@ def remove(
 def _register(target: str, body: dict[str, object]) -> admin.Answer:
     address = _address(target)
     try:
-        return admin.ask("POST", "/deployments", {**address, **body})
+        return admin.ask("POST", "/deployments", {**address, **body}, timeout=_REGISTRATION_SECONDS)
     except CommandError as error:
         if "target" not in address or error.status != 422 or admin.is_ours():
             raise
     # A stock server knows addresses only, so the target is looked up from here.
     access = platforms.access(str(body["assume_role_arn"]) if "assume_role_arn" in body else None)
     found = platforms.resolve(target, access, platforms.promise(body))
-    return admin.ask("POST", "/deployments", {**_address(found.uri), **body})
+    return admin.ask(
+        "POST", "/deployments", {**_address(found.uri), **body}, timeout=_REGISTRATION_SECONDS
+    )
 
 
 def _address(target: str) -> dict[str, object]:
@@ -276,7 +280,8 @@ class _Change(NamedTuple):
     def send(self, *, dry_run: bool) -> Any:
         """The deployment as it is then, or would be."""
         with admin.next_steps({404: _WHICH}):
-            return admin.call(self.method, self.path, {**self.body, "dry_run": dry_run})
+            body = {**self.body, "dry_run": dry_run}
+            return admin.call(self.method, self.path, body, timeout=_REGISTRATION_SECONDS)
 
 
 def _carry_out(change: _Change, question: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:

@@ -39,7 +39,7 @@ from steadfaas.deployments.records import to_rows
 from steadfaas.deployments.requests import Outcome, Registered, Registration
 from steadfaas.deployments.secrets import secret_headers
 from steadfaas.deployments.settings import ServiceChanges, changed, told
-from steadfaas.errors import BadRequest, Conflict, NotFound
+from steadfaas.errors import BadRequest, Conflict, DiscoveryError, NotFound
 from steadfaas.spi import Access, EndpointReference, Evidence, Promise, Protects
 from steadfaas.store import deployments as table
 from steadfaas.store.port import Tx, Writer
@@ -61,6 +61,9 @@ Discover = Callable[[EndpointReference, Connection], Awaitable[Discovered]]
 
 # Of two registrations with one address, these headers make two endpoints: they choose what answers.
 ROUTING_HEADERS: Final = frozenset({"host", "cloudflare-workers-version-overrides"})
+
+# A platform may have to be asked more than once, or get a new version ready first.
+_RESOLVE_SECONDS: Final = 45.0
 
 _T = TypeVar("_T")
 
@@ -331,7 +334,7 @@ class Registry:
             return reference_of(known)
         adapter = self._adapters.get(known.adapter)
         with _named(wanted.field_name):
-            return await adapter.resolve(wanted.target, access)
+            return await _in_time(adapter.resolve(wanted.target, access))
 
     def _protected(self, request: Registration, reference: EndpointReference) -> Connection:
         adapter = self._adapters.get(reference.adapter)
@@ -352,8 +355,8 @@ class Registry:
                 if request.adapter is None
                 else self._adapters.get(request.adapter)
             )
-            reference = await adapter.resolve(
-                request.target, request.connection.access, promise=request.promise
+            reference = await _in_time(
+                adapter.resolve(request.target, request.connection.access, promise=request.promise)
             )
             if reference.evidence is not Evidence.MUTABLE:
                 return reference
@@ -368,6 +371,21 @@ class Registry:
                     " development takes: start it with 'steadfaas up --dev'"
                 )
             return reference
+
+
+async def _in_time(resolving: Awaitable[EndpointReference]) -> EndpointReference:
+    """What a target means, unless its platform takes too long to say so."""
+    try:
+        async with asyncio.timeout(_RESOLVE_SECONDS):
+            return await resolving
+    except TimeoutError as error:
+        raise DiscoveryError(
+            f"the platform did not tell within {_RESOLVE_SECONDS:g} s what the target means. Try"
+            " again later",
+            code="META0003",
+            status=503,
+            retryable=True,
+        ) from error
 
 
 @contextmanager

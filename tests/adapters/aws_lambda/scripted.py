@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import pytest
@@ -84,7 +85,7 @@ class LambdaApi:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
-        self._check_signature(request, body)
+        self.check_signature(request, body)
         if self.resets:
             self.resets -= 1
             assert request.transport is not None
@@ -107,13 +108,13 @@ class LambdaApi:
         answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
-    def _check_signature(self, request: web.BaseRequest, body: bytes) -> None:
+    def check_signature(self, request: web.BaseRequest, body: bytes) -> None:
         """Sign what arrived once more, as AWS does, and compare."""
         given = request.headers["authorization"]
         signed = given.split("SignedHeaders=")[1].split(",")[0].split(";")
         key = given.split("Credential=")[1].split("/")[0]
         assert "host" in signed
-        again = AWSRequest("POST", self.url + request.raw_path, data=body)
+        again = AWSRequest(request.method, self.url + request.raw_path, data=body)
         for name in signed:
             again.headers[name] = request.headers[name]
         again.context["timestamp"] = request.headers["x-amz-date"]
@@ -125,8 +126,18 @@ class LambdaApi:
 @contextlib.asynccontextmanager
 async def lambda_api(*answers: Answer) -> AsyncIterator[LambdaApi]:
     """The running API, on loopback."""
-    api = LambdaApi(*answers)
-    runner = web.ServerRunner(web.Server(api.answer), shutdown_timeout=0)
+    async with serving(LambdaApi(*answers)) as api:
+        yield api
+
+
+_Api = TypeVar("_Api", bound=LambdaApi)
+
+
+@contextlib.asynccontextmanager
+async def serving(api: _Api) -> AsyncIterator[_Api]:
+    """The API, on loopback, and AWS settings that lead to it."""
+    server = web.Server(api.answer, request_factory=_request)
+    runner = web.ServerRunner(server, shutdown_timeout=0)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -136,6 +147,13 @@ async def lambda_api(*answers: Answer) -> AsyncIterator[LambdaApi]:
             yield api
     finally:
         await runner.cleanup()
+
+
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(
+        message, payload, protocol, writer, task, loop, client_max_size=64 * 1024 * 1024
+    )
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from steadfaas_adapters.aws_lambda import clients as aws
 from tests.adapters.aws_lambda.scripted import ARN, aws_settings, clear_aws
 from tests.deployments.world import run
 
-ACCOUNT = "123456789012"
+ACCOUNT = "210987654321"  # the fixture `local_lambda` has another
 GREETER = f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:greeter"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/caller"
 
@@ -51,7 +51,7 @@ def resolve(target: str, access: Access = ANYBODY, *, dev: bool = False) -> Endp
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalLambda]:
     """One for all, with `greeter`: versions 1 and 2, of which `live` names the first."""
-    with LocalLambda() as made:
+    with LocalLambda(account=ACCOUNT) as made:
         made.publish(code("one"), name="greeter", alias="live", description="git:3f2c")
         made.publish(code("two"), name="greeter")
         yield made

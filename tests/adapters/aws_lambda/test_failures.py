@@ -85,6 +85,7 @@ def test_a_throttle_costs_no_attempt_when_it_does_not_say_for_how_long(value: st
     [
         (403, {}, b"<html>proxy says no</html>", Verdict.DENIED),
         (429, {}, b"", Verdict.THROTTLED),
+        (413, {}, b"<html>", Verdict.TOO_LARGE),
         (502, {}, b"<html>bad gateway</html>", Verdict.RETRY),
         (503, {"x-amzn-errortype": "NewInTheYear2030Exception"}, b"{}", Verdict.RETRY),
         (400, {"x-amzn-errortype": "NewInTheYear2030Exception"}, b"[]", Verdict.BUG),
