@@ -36,6 +36,8 @@ _ATTEMPTS: Final = 5
 _PATIENCE_SECONDS: Final = 8.0
 _FIRST_WAIT: Final = 0.2
 _LONGEST_WAIT: Final = 2.0
+# What Lambda asks to wait until the next attempt is lengthened by up to this factor.
+_SPREAD: Final = 1.3
 # Idle connections are closed after this time (seconds).
 _KEEP_ALIVE: Final = 20.0
 _CONNECT_SECONDS: Final = 5.0
@@ -103,6 +105,9 @@ class LambdaDataPlane:
         except Refusal as refused:
             if refused.exception in failures.NO_GOOD_KEYS:
                 self._forget(which, pin)
+            if refused.retry_after is not None:
+                # Thousands may be told the same: they must not come back at the same moment.
+                refused.retry_after = int(refused.retry_after * random.uniform(1, _SPREAD))
             raise
         if len(payload) >= _SLOW_FROM:
             return await asyncio.to_thread(envelope.unwrap, payload)

@@ -27,6 +27,8 @@ def of_clients(place: Place, endpoint_url: str) -> dict[str, str]:
         "AWS_REGION": place.region,
         "AWS_DEFAULT_REGION": place.region,
         "AWS_EC2_METADATA_DISABLED": "true",
+        # It is on this machine: no proxy on the way.
+        "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1"))),
     }
 
 
