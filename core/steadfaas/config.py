@@ -195,6 +195,13 @@ class Settings(BaseSettings):
         _WAIT,
     )
 
+    keep_warm: _Duration = _setting(
+        0,
+        "Call versions this often that something is pinned to, where their platform removes what "
+        "nobody calls. `0s`: never.",
+        _DURATION,
+    )
+
     # --- retries, for services that set none
     retry_initial_interval: _Wait = _setting(
         500, "Wait before the first retry of an invocation.", _WAIT

@@ -217,10 +217,14 @@ class Versioned(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """When the platform may remove a version by itself (ms since the epoch), and by which rule."""
+    """When the platform may remove a version by itself (ms since the epoch), and by which rule.
+
+    `called_off`: a call puts it off.
+    """
 
     at: int
     why: str
+    called_off: bool = False
 
 
 @runtime_checkable

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from steadfaas.deployments import drain_memory
+from steadfaas.deployments.adapters import Adapters
 from steadfaas.deployments.catalog import Catalog
+from steadfaas.deployments.outlook import Outlooks
 from steadfaas.servers.deployment_list import DeploymentList
 from steadfaas.store.sqlite import Store
 from tests.deployments.test_catalog import deployment
@@ -37,7 +39,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def _list(store: Store) -> DeploymentList:
     catalog = Catalog(deployment(id, place, S=place) for place, id in enumerate(_IDS, 1))
-    return DeploymentList(catalog, store.reader, FakeClock())
+    return DeploymentList(catalog, store.reader, FakeClock(), Outlooks(Adapters(()), store.reader))
 
 
 async def _entries(known: DeploymentList) -> list[dict[str, Any]]:

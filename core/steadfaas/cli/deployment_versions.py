@@ -11,7 +11,7 @@ from steadfaas.cli.commands import Json, Yes
 from steadfaas.cli.exits import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    from steadfaas.spi import Access, EndpointReference, Versioned
+    from steadfaas.spi import Access, Adapter, EndpointReference, Leases, Versioned
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="A deployment id, dp_….")]
 
@@ -61,12 +61,54 @@ def retire(identifier: _Id, yes: Yes = False, as_json: Json = False) -> None:
         typer.echo(f"Retired {reference.uri}, and removed {identifier}")
 
 
+def hold(identifier: _Id, as_json: Json = False) -> None:
+    """Keep a deployment's version from being removed by its platform, for as long as it is needed.
+
+    Example: steadfaas deployments hold dp_10WhCjMVvnlgwL8TRBx8Pu1
+    """
+    leases, reference, access = _leased(identifier)
+    told = platforms.run(leases.hold(reference, access))
+    if as_json:
+        render.print_json({"id": identifier, "uri": reference.uri, "held": told})
+    else:
+        typer.echo(f"{identifier} is held: {told}")
+
+
+def release(identifier: _Id, as_json: Json = False) -> None:
+    """Give back what 'deployments hold' took: the platform may remove the version again.
+
+    Example: steadfaas deployments release dp_10WhCjMVvnlgwL8TRBx8Pu1
+    """
+    leases, reference, access = _leased(identifier)
+    platforms.run(leases.release(reference, access))
+    if as_json:
+        render.print_json({"id": identifier, "uri": reference.uri, "held": None})
+    else:
+        typer.echo(f"{identifier} is not held any more")
+
+
+def _leased(identifier: str) -> tuple[Leases, EndpointReference, Access]:
+    from steadfaas.spi import Leases
+
+    adapter, reference, access = _known(admin.call("GET", admin.path("deployments", identifier)))
+    if not isinstance(adapter, Leases):
+        raise CommandError(
+            f"{adapter.name} cannot keep a version from being removed: its platform offers no way.",
+            ExitCode.REFUSED,
+        )
+    return adapter, reference, access
+
+
 def _on_platform(deployment: dict[str, Any]) -> tuple[Versioned, EndpointReference, Access]:
+    adapter, reference, access = _known(deployment)
+    return platforms.versioned(adapter), reference, access
+
+
+def _known(deployment: dict[str, Any]) -> tuple[Adapter, EndpointReference, Access]:
     from steadfaas.spi import EndpointReference, Evidence
 
     uri = str(deployment.get("arn") or deployment.get("uri"))
     adapter = platforms.adapter_of(uri)
     evidence = Evidence(deployment.get("evidence") or Evidence.ASSERTED.value)
     reference = EndpointReference(adapter.name, uri, evidence, deployment.get("facts") or {})
-    access = platforms.access(deployment.get("assume_role_arn"))
-    return platforms.versioned(adapter), reference, access
+    return adapter, reference, platforms.access(deployment.get("assume_role_arn"))

@@ -10,11 +10,12 @@ from steadfaas.cli import admin, drain, render
 
 Json = dict[str, Any]
 
+NONE: Final = "No deployments. Add one with 'steadfaas deployments register TARGET'."
 _MUTABLE: Final = "mutable"
 
 
-def print_list(deployments: list[Json]) -> None:
-    """All deployments, one a row."""
+def print_list(deployments: list[Json], empty: str) -> None:
+    """Deployments, one a row; the sentence `empty` if there are none."""
     # Only a server without drain states has to be asked who takes new requests.
     known = all("drain" in deployment for deployment in deployments)
     owners = {} if known else newest_owners(admin.call("GET", "/services")["services"])
@@ -22,7 +23,7 @@ def print_list(deployments: list[Json]) -> None:
         (
             deployment["id"],
             endpoint(deployment),
-            drain.state(deployment, owners),
+            drain.state(deployment, owners) + (" (at risk)" if at_risk(deployment) else ""),
             drain.unfinished(deployment),
             drain.when(deployment, "next_wake_up"),
             drain.when(deployment, "earliest_drained_at"),
@@ -36,7 +37,7 @@ def print_list(deployments: list[Json]) -> None:
             *("NEXT WAKE-UP", "DRAINED NOT BEFORE", "SERVICES (REVISION)"),
         ),
         rows,
-        empty="No deployments. Add one with 'steadfaas deployments register TARGET'.",
+        empty=empty,
     )
 
 
@@ -59,6 +60,7 @@ def print_detail(deployment: Json) -> None:
             ("role", deployment.get("assume_role_arn") or ""),
             ("immutable by", _evidence(deployment)),
             *((f"· {name}", str(value)) for name, value in _platform_facts(deployment)),
+            ("may be removed", _expiry(deployment)),
             *(drain.facts(deployment["drain"]) if "drain" in deployment else ()),
         ]
     )
@@ -79,6 +81,19 @@ def endpoint(deployment: Json) -> str:
     """Its address; one whose code may change is marked."""
     address = str(deployment.get("uri") or deployment.get("arn") or "")
     return f"{address} (mutable)" if deployment.get("evidence") == _MUTABLE else address
+
+
+def at_risk(deployment: Json) -> bool:
+    """Whether its platform may remove it while something pinned needs it."""
+    return bool((deployment.get("expires") or {}).get("at_risk"))
+
+
+def _expiry(deployment: Json) -> str:
+    expires = deployment.get("expires")
+    if not expires:
+        return ""
+    risk = "AT RISK: something pinned may need it longer; " if expires["at_risk"] else ""
+    return f"{risk}from {render.moment(expires['at'])} on ({expires['why']})"
 
 
 def _evidence(deployment: Json) -> str:

@@ -6,133 +6,53 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from steadfaas.cli import admin, consent, deployment_views, platforms, render
+from steadfaas.cli import admin, consent, deployment_views, render
 from steadfaas.cli.commands import AssumeRole, DryRun, Group, Json, Yes, pairs
-from steadfaas.cli.deployment_versions import retire, verify
+from steadfaas.cli.deployment_versions import hold, release, retire, verify
 from steadfaas.cli.deployment_wait import wait
-from steadfaas.cli.exits import CommandError
+from steadfaas.cli.register import (
+    REGISTRATION_SECONDS,
+    Header,
+    SecretHeader,
+    address,
+    register,
+)
 
 app = Group("Versions of your code that the engine knows.")
+app.verb("register")(register)
 app.verb("wait")(wait)
 app.verb("verify")(verify)
 app.verb("retire")(retire)
+app.verb("hold")(hold)
+app.verb("release")(release)
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="A deployment id, dp_….")]
-_Header = Annotated[
-    list[str] | None,
-    typer.Option(metavar="K=V", help="A header for every call to it. May be repeated."),
-]
-
-_SecretHeader = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="K=REF",
-        help="A header whose value is a secret of the engine: env:NAME or file:PATH.",
-    ),
-]
-
-# Platforms are asked, and functions have cold starts.
-_REGISTRATION_SECONDS = 90.0
 _WHICH = "See 'steadfaas deployments list'."
 _NO_DRAIN_STATES = "This server removes deployments by --force only, and tells not who needs them."
 
 
-@app.verb()
-def register(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="TARGET",
-            help="What serves the handlers: http://host:port/…, arn:…, lambda:NAME[@ALIAS].",
-        ),
-    ],
-    force: Annotated[
-        bool, typer.Option("--force", help="Discover again and overwrite the same endpoint.")
-    ] = False,
-    breaking: Annotated[
-        bool,
-        typer.Option("--breaking", help="Accept removed handlers and changed service types."),
-    ] = False,
-    dry_run: DryRun = False,
-    publish: Annotated[
-        bool,
-        typer.Option("--publish", help="Publish the function's code as it is now, first."),
-    ] = False,
-    description: Annotated[
-        str, typer.Option(metavar="TEXT", help="With --publish: what the version is, a commit say.")
-    ] = "",
-    assume_role_arn: AssumeRole = None,
-    dev: Annotated[
-        bool,
-        typer.Option("--dev", help="Take a target whose code may change ('up --dev')."),
-    ] = False,
-    assert_immutable: Annotated[
+@app.verb("list")
+def list_deployments(
+    at_risk: Annotated[
         bool,
         typer.Option(
-            "--assert-immutable",
-            help="Vouch that the address never leads to other code, where nobody can be asked.",
+            "--at-risk", help="Only those that their platform may remove while they are needed."
         ),
     ] = False,
-    protection: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="REF",
-            help="A secret by which the platform lets requests through, env:NAME or file:PATH.",
-        ),
-    ] = None,
-    header: _Header = None,
-    secret_header: _SecretHeader = None,
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option(metavar="K=V", help="A note kept with the deployment. May be repeated."),
-    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Register a version. New requests for its services go to it from now on.
-
-    Example: steadfaas deployments register http://127.0.0.1:9080
-    """
-    if publish:
-        if dry_run:
-            raise typer.BadParameter("--publish makes a version; it cannot be tried with --dry-run")
-        access = platforms.access(assume_role_arn)
-        registered = platforms.publish(target, access, description).uri
-    elif description:
-        raise typer.BadParameter("--description is about what --publish makes")
-    else:
-        registered = target
-    body: dict[str, object] = {
-        **({} if assume_role_arn is None else {"assume_role_arn": assume_role_arn}),
-        **({"dev": True} if dev else {}),
-        **({"assert_immutable": True} if assert_immutable else {}),
-        **({"secret_headers": pairs(secret_header, "--secret-header")} if secret_header else {}),
-        **({"protection": protection} if protection else {}),
-        "additional_headers": pairs(header, "--header") or None,
-        "metadata": pairs(metadata, "--metadata"),
-        "breaking": breaking,
-        "force": force,
-        "dry_run": dry_run,
-    }
-    answer = _register(registered, body)
-    if as_json:
-        render.print_json(answer.body)
-        return
-    unchanged = answer.status == 200 and not force
-    typer.echo(_outcome(_found(target, answer.body), answer.body["id"], dry_run, unchanged))
-    deployment_views.print_details(answer.body)
-
-
-@app.verb("list")
-def list_deployments(as_json: Json = False) -> None:
     """List all deployments, what they wait for, and which services send new requests to them.
 
     Example: steadfaas deployments list
     """
     answer = admin.call("GET", "/deployments")
+    if at_risk:
+        answer["deployments"] = list(filter(deployment_views.at_risk, answer["deployments"]))
     if as_json:
         render.print_json(answer)
     else:
-        deployment_views.print_list(answer["deployments"])
+        empty = "No deployments at risk." if at_risk else deployment_views.NONE
+        deployment_views.print_list(answer["deployments"], empty)
 
 
 @app.verb()
@@ -157,8 +77,8 @@ def update(
         typer.Option(metavar="URL|ARN", help="The address that serves it from now on."),
     ] = None,
     assume_role_arn: AssumeRole = None,
-    header: _Header = None,
-    secret_header: _SecretHeader = None,
+    header: Header = None,
+    secret_header: SecretHeader = None,
     clear_headers: Annotated[
         bool, typer.Option("--clear-headers", help="Send no additional headers any more.")
     ] = False,
@@ -180,7 +100,7 @@ def update(
         raise typer.BadParameter("give --header or --clear-headers, not both")
     body: dict[str, object] = {"overwrite": overwrite}
     if url is not None:
-        body |= _address(url)
+        body |= address(url)
     if header or clear_headers:
         body["additional_headers"] = pairs(header, "--header")
     if secret_header:
@@ -233,41 +153,6 @@ def remove(
         typer.echo(f"Removed {identifier}")
 
 
-def _register(target: str, body: dict[str, object]) -> admin.Answer:
-    address = _address(target)
-    try:
-        return admin.ask("POST", "/deployments", {**address, **body}, timeout=_REGISTRATION_SECONDS)
-    except CommandError as error:
-        if "target" not in address or error.status != 422 or admin.is_ours():
-            raise
-    # A stock server knows addresses only, so the target is looked up from here.
-    access = platforms.access(str(body["assume_role_arn"]) if "assume_role_arn" in body else None)
-    found = platforms.resolve(target, access, platforms.promise(body))
-    return admin.ask(
-        "POST", "/deployments", {**_address(found.uri), **body}, timeout=_REGISTRATION_SECONDS
-    )
-
-
-def _address(target: str) -> dict[str, object]:
-    if target.startswith("arn:"):
-        return {"arn": target}
-    if target.startswith(("http://", "https://")):
-        return {"uri": target, "use_http_11": True}
-    return {"target": target}
-
-
-def _found(target: str, registered: dict[str, Any]) -> str:
-    """The target, and what it led to where that is something else."""
-    uri = registered.get("arn")
-    return f"{target} ({uri})" if uri and uri != target else target
-
-
-def _outcome(what: str, identifier: str, dry_run: bool, unchanged: bool) -> str:
-    if unchanged:
-        return f"Already registered: {what} is {identifier}"
-    return f"Would register {what}" if dry_run else f"Registered {what} as {identifier}"
-
-
 class _Change(NamedTuple):
     """A request that changes a deployment, and what it does in two words: `change`, `Changed`."""
 
@@ -281,7 +166,7 @@ class _Change(NamedTuple):
         """The deployment as it is then, or would be."""
         with admin.next_steps({404: _WHICH}):
             body = {**self.body, "dry_run": dry_run}
-            return admin.call(self.method, self.path, body, timeout=_REGISTRATION_SECONDS)
+            return admin.call(self.method, self.path, body, timeout=REGISTRATION_SECONDS)
 
 
 def _carry_out(change: _Change, question: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:

@@ -19,7 +19,9 @@ from aiohttp import hdrs, web
 
 from steadfaas import __version__
 from steadfaas.clock import Time
+from steadfaas.deployments.adapters import Adapters
 from steadfaas.deployments.catalog import Catalog
+from steadfaas.deployments.outlook import Outlooks
 from steadfaas.deployments.register import Registry
 from steadfaas.errors import RequestError, SteadfaasError
 from steadfaas.servers.deployment_list import DeploymentList
@@ -69,9 +71,11 @@ class AdminContext:
     version: str = f"{API_LEVEL}+steadfaas.{__version__}"
     features: Mapping[str, bool] = field(default_factory=dict)
     engine: Any = None
+    adapters: Adapters = field(default_factory=Adapters)
 
 
 CONTEXT: Final = web.AppKey("admin", AdminContext)
+OUTLOOKS: Final = web.AppKey("outlooks", Outlooks)
 DEPLOYMENTS: Final = web.AppKey("deployments", DeploymentList)
 ROUTES: Final = web.AppKey("routes", tuple[AdminRoute, ...])
 
@@ -80,7 +84,8 @@ def build_admin(context: AdminContext, more: Iterable[AdminRoute] = ()) -> web.A
     """The admin application; `more` are routes beside those of deployments, services and state."""
     app = web.Application(middlewares=[_compress, _answer_errors], client_max_size=MAX_BODY)
     app[CONTEXT] = context
-    app[DEPLOYMENTS] = DeploymentList(context.catalog, context.reader, context.clock)
+    outlooks = app[OUTLOOKS] = Outlooks(context.adapters, context.reader)
+    app[DEPLOYMENTS] = DeploymentList(context.catalog, context.reader, context.clock, outlooks)
     app.cleanup_ctx.append(_list_prepared)
     app[ROUTES] = routes = (*admin_routes(), *more)
     app.on_response_prepare.append(_say_nothing_of_nothing)

@@ -202,6 +202,18 @@ class Change(Answer):
     detail: str | Absent = None
 
 
+class Expiry(Answer):
+    """When a platform may remove a version by itself."""
+
+    at: str
+    why: str
+    """By which rule."""
+    needed_until: str | Absent = None
+    """When the last of what is pinned to it wakes up."""
+    at_risk: bool
+    """It may be removed while something pinned needs it."""
+
+
 class ServiceRevisionName(Answer):
     """One revision of a service."""
 
@@ -234,6 +246,8 @@ class _Deployment(Answer):
     adapter: str
     """Which platform it is on."""
     evidence: EvidenceName
+    expires: Expiry | Absent = None
+    """Left out where the platform keeps versions until somebody removes them."""
     drain: Drain
 
 

@@ -21,12 +21,14 @@ from steadfaas.deployments.catalog import Deployment
 from steadfaas.deployments.drain import drain_of
 from steadfaas.deployments.headers import Connection, additional_headers
 from steadfaas.deployments.modify import Modification
+from steadfaas.deployments.outlook import Outlook
 from steadfaas.deployments.requests import Outcome, Registered, Registration
 from steadfaas.deployments.secrets import secret_headers
 from steadfaas.errors import BadRequest, Conflict, NotFound, RequestError
 from steadfaas.servers.admin import (
     CONTEXT,
     DEPLOYMENTS,
+    OUTLOOKS,
     AdminRoute,
     actor,
     api_version,
@@ -77,7 +79,8 @@ async def _register(request: web.Request) -> web.Response:
     registered = await request.app[CONTEXT].registry.register(wanted)
     status = _registration_status(registered, api_version(request))
     location = {"location": f"deployments/{registered.deployment.id}"}
-    return json_response(registration_view(registered), status=status, headers=location)
+    view = registration_view(registered, _outlook(request, registered.deployment))
+    return json_response(view, status=status, headers=location)
 
 
 def _registration(body: RegisterDeployment, who: str, *, force_by_default: bool) -> Registration:
@@ -169,7 +172,12 @@ def _detail(request: web.Request, deployment: Deployment) -> Json:
         now=context.clock.now(),
         blockers=_BLOCKERS_IN_DETAIL,
     )
-    return deployment_detail(deployment, drain)
+    return deployment_detail(deployment, drain, _outlook(request, deployment))
+
+
+def _outlook(request: web.Request, deployment: Deployment) -> Outlook | None:
+    now = request.app[CONTEXT].clock.now()
+    return request.app[OUTLOOKS].of([deployment], now).get(deployment.id)
 
 
 # --- changing ----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from steadfaas.deployments.catalog import (
     ServiceRevision,
 )
 from steadfaas.deployments.drain import Drain
+from steadfaas.deployments.outlook import Outlook
 from steadfaas.deployments.requests import Registered
 from steadfaas.durations import format_duration
 from steadfaas.machine.retry import RetryPolicy
@@ -49,9 +50,15 @@ _PROTOCOL_TYPES: Final = {
 # --- deployments -------------------------------------------------------------------------------
 
 
-def registration_view(registered: Registered) -> Json:
+def registration_view(registered: Registered, outlook: Outlook | None) -> Json:
     """The answer to a registration, also to a dry run."""
     deployment = registered.deployment
+    told = information(registered.broken, code="META0006")
+    if outlook is not None:
+        warning = (
+            f"its platform may remove it from {timestamp(outlook.expires_at)} on: {outlook.why}"
+        )
+        told = {"info": [*told.get("info", []), {"message": warning}]}
     return given(
         id=deployment.id,
         services=_services(deployment),
@@ -62,7 +69,7 @@ def registration_view(registered: Registered) -> Json:
         arn=None if deployment.over_http else deployment.uri,
         evidence=deployment.evidence.value,
         facts=dict(deployment.facts) or None,
-        **information(registered.broken, code="META0006"),
+        **told,
     )
 
 
@@ -72,14 +79,26 @@ def deployment_view(deployment: Deployment) -> Json:
     return {**_deployment(deployment), "services": services}
 
 
-def deployment_detail(deployment: Deployment, drain: Drain) -> Json:
+def deployment_detail(deployment: Deployment, drain: Drain, outlook: Outlook | None) -> Json:
     """A deployment with the services as it serves them, newest or not, and all that is ours."""
     view = {**_deployment(deployment), "services": _services(deployment)}
     if deployment.facts:
         view["facts"] = dict(deployment.facts)
     if deployment.changes:
         view["changes"] = [_change(change) for change in deployment.changes]
+    if outlook is not None:
+        view["expires"] = outlook_view(outlook)
     return {**view, "drain": drain_view(drain)}
+
+
+def outlook_view(outlook: Outlook) -> Json:
+    """When a platform may remove a version. Ours."""
+    return given(
+        at=timestamp(outlook.expires_at),
+        why=outlook.why,
+        needed_until=timestamp_if(outlook.needed_until),
+        at_risk=outlook.at_risk,
+    )
 
 
 def drain_view(drain: Drain) -> Json:

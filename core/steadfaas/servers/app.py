@@ -20,6 +20,7 @@ from steadfaas.deployments.adapters import Adapters
 from steadfaas.deployments.catalog import HandlerOptions
 from steadfaas.deployments.discover import Patience
 from steadfaas.deployments.discovery import Discovery
+from steadfaas.deployments.outlook import Outlooks
 from steadfaas.deployments.records import load_catalog
 from steadfaas.deployments.register import Registry
 from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy
@@ -28,6 +29,7 @@ from steadfaas.servers.admin import AdminContext, build_admin
 from steadfaas.servers.admin_invocations import InvocationRoutes
 from steadfaas.servers.http1 import HttpServer
 from steadfaas.servers.ingress import Ingress
+from steadfaas.servers.keep_warm import KeepWarm
 from steadfaas.servers.problems import ingress_problem
 from steadfaas.servers.query import Limits, QueryPool, query_routes
 from steadfaas.store.sqlite import FILE_NAME, Store
@@ -83,12 +85,16 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
         http = HttpTransport(connect_timeout=settings.connect_timeout / 1000)
         network = _Network(http, Platforms(adapters.get, http))
         queries = QueryPool(settings.data_dir / FILE_NAME, query_limits(settings))
-        engine, registry, admin = _assemble(settings, store, adapters, network, queries)
+        parts = _assemble(settings, store, adapters, network, queries)
+        engine = parts.engine
         if not settings.dev:
-            await _leave_development(registry)
+            await _leave_development(parts.registry)
         await engine.start()
         try:
-            async with _listening(settings, engine, admin) as (admin_port, ingress_port):
+            async with (
+                _kept_warm(settings, parts.keep_warm),
+                _listening(settings, engine, parts.admin) as (admin_port, ingress_port),
+            ):
                 yield Served(engine, ingress_port, admin_port)
         finally:
             await engine.stop()
@@ -110,9 +116,19 @@ class _Network:
         await self.platforms.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is put together of them."""
+
+    engine: Engine
+    registry: Registry
+    admin: web.Application
+    keep_warm: KeepWarm
+
+
 def _assemble(
     settings: Settings, store: Store, adapters: Adapters, network: _Network, queries: QueryPool
-) -> tuple[Engine, Registry, web.Application]:
+) -> _Parts:
     defaults = handler_defaults(settings)
     catalog = load_catalog(store.reader, defaults)
     clock = SystemClock()
@@ -128,11 +144,12 @@ def _assemble(
         attempt_timeout=settings.discovery_timeout / 1000,
         deadline=settings.discovery_deadline / 1000,
     )
+    discovery = Discovery(lambda: network.http.session, network.platforms, patience)
     registry = Registry(
         catalog=catalog,
         writer=store.writer,
         adapters=adapters,
-        discover=Discovery(lambda: network.http.session, network.platforms, patience),
+        discover=discovery,
         clock=clock,
         randomness=secrets.token_bytes,
         defaults=defaults,
@@ -147,9 +164,24 @@ def _assemble(
         cluster_name=settings.cluster_name,
         ingress_endpoint=f"{settings.ingress.url}/",
         engine=engine,
+        adapters=adapters,
     )
     more = [*InvocationRoutes(engine).routes(), *query_routes(queries)]
-    return engine, registry, build_admin(context, more)
+    keep_warm = KeepWarm(catalog, Outlooks(adapters, store.reader), discovery, clock)
+    return _Parts(engine, registry, build_admin(context, more), keep_warm)
+
+
+@contextlib.asynccontextmanager
+async def _kept_warm(settings: Settings, keep_warm: KeepWarm) -> AsyncIterator[None]:
+    if not settings.keep_warm:
+        yield
+        return
+    calling = asyncio.create_task(keep_warm.run(settings.keep_warm / 1000), name="keep-warm")
+    try:
+        yield
+    finally:
+        calling.cancel()
+        await asyncio.wait([calling])
 
 
 async def _leave_development(registry: Registry) -> None:

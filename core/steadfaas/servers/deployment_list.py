@@ -20,7 +20,8 @@ from typing import Final
 from steadfaas.clock import Time
 from steadfaas.deployments.catalog import Catalog, Deployment
 from steadfaas.deployments.drain import Drain, drain_all, learn_all
-from steadfaas.servers.admin_views import deployment_view, drain_view
+from steadfaas.deployments.outlook import Outlooks
+from steadfaas.servers.admin_views import deployment_view, drain_view, outlook_view
 from steadfaas.store.port import Reader
 
 _BLOCKERS: Final = 5
@@ -42,10 +43,11 @@ class _Entry:
 class DeploymentList:
     """The list of one server, with its encoded entries by deployment."""
 
-    def __init__(self, catalog: Catalog, reader: Reader, clock: Time) -> None:
+    def __init__(self, catalog: Catalog, reader: Reader, clock: Time, outlooks: Outlooks) -> None:
         self._catalog = catalog
         self._reader = reader
         self._clock = clock
+        self._outlooks = outlooks
         self._entries: dict[str, _Entry] = {}
         # The latest one of those that nothing unfinished needs: they look the same by the thousand.
         self._idle: tuple[Drain, bytes] | None = None
@@ -80,9 +82,14 @@ class DeploymentList:
             await asyncio.wait([self._preparing])
         deployments, now = self._catalog.deployments(), self._clock.now()
         drains = drain_all(self._reader, self._catalog, now=now, blockers=_BLOCKERS)
+        outlooks = self._outlooks.of(deployments, now)
         parts = []
         for place, deployment in enumerate(deployments):
-            parts.append(self._encoded(deployment, drains[deployment.id]))
+            entry = self._encoded(deployment, drains[deployment.id])
+            outlook = outlooks.get(deployment.id)
+            if outlook is not None:  # changes with time alone
+                entry = entry[:-1] + b',"expires":' + _encode(outlook_view(outlook)).encode() + b"}"
+            parts.append(entry)
             if place % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
         self._forget_all_but(deployments)

@@ -150,6 +150,24 @@ def pinned_to(reader: Reader, deployment_id: str) -> list[Group]:
     return [Group(*row) for row in reader.execute(_Q.pinned_to, (deployment_id,))]
 
 
+class Need(NamedTuple):
+    """For how long something needs a deployment. Times are in ms since the epoch.
+
+    `last_due` is when the last of what is pinned there is due, `open_ended` how many are not due at
+    any time, `moved_at` when one of them last changed.
+    """
+
+    last_due: int | None
+    open_ended: int
+    moved_at: int
+
+
+def needs(reader: Reader, deployments: Iterable[str]) -> dict[str, Need]:
+    """For how long unfinished invocations need these deployments; those that are needed, by id."""
+    rows = reader.execute(_Q.needs, (json.dumps(list(deployments)),))
+    return {id: Need(*row) for id, *row in rows}
+
+
 def first_pinned_to(reader: Reader, deployment_id: str, limit: int) -> list[int]:
     """The numbers of the oldest of them."""
     return [row[0] for row in reader.execute(_Q.first_pinned_to, (deployment_id, limit))]

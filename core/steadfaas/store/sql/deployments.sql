@@ -64,3 +64,10 @@ FROM json_each(?) AS wanted CROSS JOIN invocation AS i ON i.seq = wanted.value
 -- What an endpoint with another range of protocol versions could not go on with, by version.
 SELECT version, count(*) FROM invocation INDEXED BY invocation_unfinished
 WHERE status < 100 AND deployment = ? AND version NOT BETWEEN ? AND ? GROUP BY version
+
+-- name: needs
+-- For how long unfinished invocations need these deployments (a JSON list): when the last of them is due, how many
+-- are not due at any time, and when one of them last changed.
+SELECT deployment, max(due_at), count(*) - count(due_at), max(modified_at)
+FROM invocation INDEXED BY invocation_unfinished
+WHERE status < 100 AND deployment IN (SELECT value FROM json_each(?)) GROUP BY deployment
