@@ -1,0 +1,60 @@
+"""The adapters that ship keep to the contract that they hand to others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from steadfaas.errors import BadRequest
+from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence, Promise
+from steadfaas.testing.adapter_contract import AdapterContract
+from steadfaas_adapters import aws_lambda, plain_http
+
+FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:greeter"
+
+
+class TestAwsLambda(AdapterContract):
+    adapter = aws_lambda.ADAPTER
+    refused = (FUNCTION, f"{FUNCTION}:live", f"{FUNCTION}:$LATEST", "lambda:", "lambda:a b")
+    foreign = ("http://127.0.0.1:9080", "https://shop-abc.vercel.app", "greeter")
+
+
+class TestPlainHttp(AdapterContract):
+    adapter = plain_http.ADAPTER
+    taken = ("http://127.0.0.1:9080", "HTTPS://Shop.Example/base")
+    refused = ("http://user:secret@shop.example", "http://shop.example/?q=1", "http://")
+    foreign = ("lambda:greeter", FUNCTION, "greeter")
+
+
+class Careless:
+    """An adapter that breaks the contract in every way that it looks for."""
+
+    __module__ = "aiohttp"  # what importing it loads
+    name = "Careless"
+    max_request_bytes = 0
+
+    def claims(self, target: str) -> bool:
+        return True
+
+    async def resolve(
+        self, target: str, access: Access = ANYBODY, *, promise: Promise = Promise.NONE
+    ) -> EndpointReference:
+        if promise is Promise.NONE and target == "bad":
+            raise BadRequest("no")
+        return EndpointReference(self.name, f"{target}!", Evidence.MUTABLE)
+
+    async def diagnose(self, *_: Any) -> Any:
+        from steadfaas.errors import AttemptFailure
+
+        return AttemptFailure("RT0010", "it is always the platform")
+
+
+@pytest.mark.parametrize(
+    "check", [name for name in dir(AdapterContract) if name.startswith("test_")]
+)
+def test_each_check_can_fail(check: str) -> None:
+    contract = AdapterContract()
+    vars(contract).update(adapter=Careless(), taken=("x",), refused=("bad",), foreign=("y",))
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        getattr(contract, check)()
