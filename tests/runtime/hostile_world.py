@@ -115,7 +115,7 @@ class World:
         """The result of an invocation, if it is there."""
         return await self._request("GET", f"{self.ingress}/restate/invocation/{id}/output")
 
-    async def until(self, id: str, *statuses: str, seconds: float = 10) -> Json:
+    async def until(self, id: str, *statuses: str, seconds: float = 30) -> Json:
         """The description, once the invocation has one of these statuses."""
         seen: Json = {}
 
@@ -142,7 +142,7 @@ async def eventually(
     condition: Callable[[], Awaitable[bool]],
     complaint: Callable[[], str] = lambda: "it never came true",
     *,
-    seconds: float = 10,
+    seconds: float = 30,
 ) -> None:
     """Return as soon as it is true; AssertionError if that takes too long."""
     end = asyncio.get_running_loop().time() + seconds
@@ -188,7 +188,7 @@ async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
     options: dict[str, Any] = {"drain_seconds": 0.1, "durability": "relaxed", **settings}
     anywhere = Address("127.0.0.1", 0)
     chosen = Settings(ingress=anywhere, admin=anywhere, data_dir=data_dir, **options)
-    timeout = aiohttp.ClientTimeout(total=20)
+    timeout = aiohttp.ClientTimeout(total=60)
     with no_complaints():
         async with serving(chosen) as served, aiohttp.ClientSession(timeout=timeout) as session:
             yield World(served.engine, served.ingress_port, served.admin_port, session)

@@ -38,6 +38,7 @@ from tests.runtime.hostile_world import (
     FLOW,
     OBJECT,
     PLAIN,
+    RETRIES,
     SERVICES,
     Control,
     Reply,
@@ -56,6 +57,9 @@ pytestmark = pytest.mark.e2e
 MAX32, MAX64 = 2**32 - 1, 2**64 - 1
 # The most exchanges in the first second that are still "a handful".
 HANDFUL = 8
+# Another attempt would be as large.
+GIVEN_UP = {"RT0003", "RT0019"}
+MOST_ATTEMPTS = RETRIES["retryPolicyMaxAttempts"]
 NOBODY = ids.format_invocation(bytes(24))
 DONE = output() + END
 WAITING = "suspended"
@@ -520,8 +524,9 @@ async def give_all(world: World, stories: dict[str, Story]) -> None:
 async def end_all(world: World, stories: dict[str, Story]) -> None:
     """The endpoint behaves: whatever does not go on by itself soon is resumed."""
     for story in stories.values():
-        waits = story.after["status"] == "suspended"
-        if waits or story.after.get("next_retry_at", "") > "2030":
+        now = await world.describe(story.id)
+        waits = now["status"] in ("suspended", "paused")
+        if waits or now.get("next_retry_at", "") > "2030":
             assert await world.act(story.id, "resume") == 200
     for story in stories.values():
         story.end = await world.until(story.id, COMPLETED)
@@ -532,7 +537,7 @@ async def end_all(world: World, stories: dict[str, Story]) -> None:
 
 @pytest.fixture(scope="module")
 def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Story]:
-    return run(play(tmp_path_factory.mktemp("hostile")), seconds=90)
+    return run(play(tmp_path_factory.mktemp("hostile")), seconds=240)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -548,7 +553,10 @@ def test_odd_answer(stories: dict[str, Story], name: str) -> None:
         assert outcomes == {"suspended"}
         assert story.in_a_second == 1
     else:
-        assert story.after["status"] in ("backing-off", "running"), story.after
+        # On a slow machine the attempts of a row may be over before it is looked at.
+        over = row.expected in GIVEN_UP or len(story.after["attempts"]) == MOST_ATTEMPTS
+        going_on = ("paused",) if over else ("backing-off", "running")
+        assert story.after["status"] in going_on, story.after
         assert story.after["last_failure"]["restate_code"] == row.expected, story.after
         assert outcomes - {"running", "suspended"} == {row.expected}
         assert len(str(story.after)) < 100_000
