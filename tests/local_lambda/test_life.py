@@ -20,6 +20,8 @@ import pytest
 
 from steadfaas.testing import LocalLambda
 from steadfaas.testing.local_lambda import NotUsable, local
+from steadfaas.testing.local_lambda.names import Place
+from steadfaas.testing.local_lambda.variables import of_clients
 from tests.local_lambda.handlers import doing, saying
 from tests.local_lambda.test_invoke import WAITING, Gate, result
 
@@ -226,7 +228,8 @@ def command(*words: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]
         if "--json" in words:
             yield running, json.loads(running.stdout.readline())["env"]
         else:
-            told = [running.stdout.readline().strip() for _ in range(9)]
+            exported = len(of_clients(Place("eu-central-1", "123456789012"), ""))
+            told = [running.stdout.readline().strip() for _ in range(2 + exported)]
             assert "# Lambda at http://127.0.0.1:" in told[0]
             yield (
                 running,

@@ -177,7 +177,7 @@ def test_it_ends_when_nobody_reads_its_answer() -> None:
         assert process.frame()[0] == HEAD
         assert process.process.stdout is not None
         process.process.stdout.close()
-        assert process.process.wait(20) == 0
+        assert process.process.wait(60) == 0
 
 
 def test_where_no_memory_is_counted_there_is_always_plenty(

@@ -398,9 +398,11 @@ def test_oversize_message(tmp_path: Path) -> None:
 
     async def scene(world: World, endpoint: Endpoint) -> None:
         id = await world.send(f"{PLAIN}/run")
-        seen = await world.until(id, "backing-off")
+        seen = await world.until(id, "paused")  # the next attempt would be as large
         assert seen["last_failure"]["restate_code"] == "RT0003"
-        await asyncio.sleep(0.1)
+        assert len(attempts_of(endpoint, id)) == 1
+        assert await world.act(id, "resume") == 200
+        await world.until(id, "paused")
         assert [each.type for each in attempts_of(endpoint, id)[-1].journal] == [T.INPUT, T.RUN]
 
     played(tmp_path, script, scene)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # What only we tell, beside everything that the official server tells.
-ADDED_FIELDS = frozenset({"drain", "changes"})
+ADDED_FIELDS = frozenset({"adapter", "changes", "drain", "evidence", "expires", "facts"})
 
 _IDENTIFIER = re.compile(r"\b(inv|sign|prom|dp)_1[0-9A-Za-z_-]{20,}")
 _CLOCK = r"\d\d:\d\d:\d\d(\.\d+)?"
