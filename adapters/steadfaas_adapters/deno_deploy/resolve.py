@@ -182,7 +182,7 @@ def _check(found: Revision) -> None:
     if found.status in ("queued", "building"):
         raise DiscoveryError(
             f"the revision '{found.id}' is not built yet: it is {found.status}. Try again in a"
-            " moment, or register with --wait",
+            " moment",
             code="META0003",
             status=503,
             retryable=True,
