@@ -15,7 +15,7 @@ from typing import Final
 from steadfaas.errors import AttemptFailure, DiscoveryError, Verdict
 from steadfaas.spi import Endpoint
 from steadfaas_adapters.deno_deploy import target
-from steadfaas_adapters.deno_deploy.api import deno, has_token
+from steadfaas_adapters.deno_deploy.api import Timeline, deno, has_token
 from steadfaas_adapters.deno_deploy.resolve import host_of
 from steadfaas_adapters.deno_deploy.settings import TOKEN_VARIABLE
 from steadfaas_adapters.deno_deploy.target import Pick, Target
@@ -105,11 +105,10 @@ async def _ask(endpoint: Endpoint, wanted: Target) -> Standing:
             return Standing(Verdict.GONE, f"{where} was {when} on Deno Deploy. {_NEXT_STEP}")
         timelines = await api.timelines(wanted.name)
     if host_of(wanted, wanted.name, timelines) is None:
-        hosts = sorted({each.domain for line in timelines for each in line.domains})
         return Standing(
             Verdict.DENIED,
-            f"{where} is still there, but not at {wanted.host}: app or organisation was renamed."
-            f" Change the deployment's address (it has {', '.join(hosts) or 'none'})",
+            f"{where} is still there, but not at {wanted.host}: the app or the organisation was"
+            f" renamed. {_moved_to(wanted, timelines)}",
         )
     return Standing(
         Verdict.DENIED,
@@ -117,6 +116,15 @@ async def _ask(endpoint: Endpoint, wanted: Target) -> Standing:
         " nobody called it for long. Enable it again on the app's page on console.deno.com, before"
         " it is deleted; the invocation stays on it and goes on then",
     )
+
+
+def _moved_to(wanted: Target, timelines: list[Timeline]) -> str:
+    for line in timelines:
+        for each in line.domains:
+            if each.domain.startswith(f"{line.app.slug}-{wanted.name}."):
+                url = f"https://{each.domain}{wanted.path}"
+                return f"Correct its address: 'steadfaas deployments update ID --url {url}'"
+    return "Correct its address: 'steadfaas deployments update ID --url URL'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def test_a_renamed_app_has_other_addresses(platform: FakeDeno) -> None:
     found = run(ADAPTER.diagnose(endpoint, 404, {}, MISSING))
     assert found is not None
     assert found.verdict is Verdict.DENIED
-    assert f"store-{first.id}.acme.deno.net" in found.message
+    assert f"deployments update ID --url https://store-{first.id}.acme.deno.net/'" in found.message
 
 
 def test_without_a_token_it_is_tried_again(
