@@ -13,13 +13,17 @@ const greeter = restate.service({
   },
 });
 
-// A revision's own address runs with the variables of the development context: set this one for all
-// contexts. It is the public key of whoever may call; without it, everybody may.
-const key = Deno.env.get("RESTATE_IDENTITY_KEY");
+const serve = restate.createEndpointHandler({ services: [greeter] });
+
+// Whoever knows a revision's address can call it, so callers bring a key. The address runs with the
+// variables of the development context: set this one for all contexts. Without it, everybody may call.
+const key = Deno.env.get("GREETER_KEY");
 
 export default {
-  fetch: restate.createEndpointHandler({
-    services: [greeter],
-    ...(key ? { identityKeys: [key] } : {}),
-  }),
+  fetch(request: Request): Response | Promise<Response> {
+    if (key && request.headers.get("x-greeter-key") !== key) {
+      return new Response("the key is missing or wrong", { status: 401 });
+    }
+    return serve(request);
+  },
 };

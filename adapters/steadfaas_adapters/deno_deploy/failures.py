@@ -92,8 +92,10 @@ async def _ask(endpoint: Endpoint, wanted: Target) -> Standing:
     async with deno() as api:
         found = await api.revision(wanted.name)
         if found is None:
-            # A token of another organisation sees nothing, either.
-            if await api.app(endpoint.facts.get("app_id", wanted.app)) is not None:
+            # A token of another organisation sees nothing, either. Names do not tell: both may have
+            # an app of this one.
+            app_id = endpoint.facts.get("app_id")
+            if app_id is not None and await api.app(app_id) is not None:
                 return Standing(Verdict.GONE, f"Deno Deploy has no more {where}. {_NEXT_STEP}")
             return Standing(
                 Verdict.DENIED,

@@ -51,12 +51,16 @@ def test_a_revision_that_the_api_has_forgotten_is_gone_if_its_app_is_there(
 
 
 def test_a_token_that_sees_nothing_ends_no_pin(platform: FakeDeno) -> None:
-    """It may be one of another organisation."""
+    """It may be one of another organisation, which has an app of the same name."""
+    platform.deploy("shop")
     with FakeDeno("other") as elsewhere:
-        stranger = elsewhere.deploy("store")
-    found = diagnosed(stranger)
-    assert (found.code, found.verdict) == ("SF0004", Verdict.DENIED)
-    assert "another organisation" in found.message
+        stranger = elsewhere.deploy("shop", id="aaaaaaaaaaaa")
+    for facts in ({}, {"app_id": "another"}):
+        failures._REMEMBERED._asked.clear()
+        found = run(ADAPTER.diagnose(Endpoint(stranger.url, facts=facts), 404, {}, MISSING))
+        assert found is not None
+        assert (found.code, found.verdict) == ("SF0004", Verdict.DENIED)
+        assert "another organisation" in found.message
 
 
 def test_a_disabled_revision_is_enabled_by_hand(platform: FakeDeno) -> None:

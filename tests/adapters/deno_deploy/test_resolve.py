@@ -102,6 +102,18 @@ def test_the_active_one_is_found_behind_many_pages() -> None:
         assert len(pages) == 4
 
 
+def test_the_search_for_the_active_one_has_an_end(
+    platform: FakeDeno, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steadfaas_adapters.deno_deploy.resolve._MOST_LOOKED_AT", 2)
+    platform.deploy("shop")
+    platform.deploy("shop", to=[])
+    assert resolve("deno:acme/shop@production")
+    platform.deploy("shop", to=[])
+    with refused(400, "none of the 2 newest revisions"):
+        resolve("deno:acme/shop@production")
+
+
 def test_a_throttle_is_waited_for(platform: FakeDeno) -> None:
     first = platform.deploy("shop")
     platform.throttle(2)

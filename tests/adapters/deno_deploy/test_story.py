@@ -23,22 +23,12 @@ from steadfaas.testing import SteadfaasEngine
 from steadfaas.testing.deno import FakeDeno
 from steadfaas.testing.engine import Sent
 from steadfaas.testing.failures import Refused
-from tests.adapters.deno_deploy.platform import fake_deno
 from tests.support import npm
-from tests.support.deno import DenoService
+from tests.support.deno import DenoShop
 
 pytestmark = pytest.mark.e2e
 
 FIRST, SECOND = "first code", "second code"
-
-
-@pytest.fixture(scope="module")
-def deno_parts() -> npm.DenoParts:
-    """The Deno binary and the SDK; skips the test, with the reason, where they cannot be had."""
-    found = npm.install_deno()
-    if isinstance(found, npm.Unavailable):
-        pytest.skip(f"Deno from npm: {found.reason}")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +38,10 @@ def codes(
     """The origins of both versions of the shop, running."""
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     with (
-        DenoService(folders[0], deno_parts, FIRST) as first,
-        DenoService(folders[1], deno_parts, SECOND) as second,
+        DenoShop(folders[0], deno_parts, FIRST) as first,
+        DenoShop(folders[1], deno_parts, SECOND) as second,
     ):
         yield first.origin, second.origin
-
-
-@pytest.fixture
-def platform() -> Iterator[FakeDeno]:
-    with fake_deno() as made:
-        yield made
 
 
 @pytest.fixture
