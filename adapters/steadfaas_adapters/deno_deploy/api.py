@@ -11,11 +11,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, AliasGenerator, BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
 from steadfaas_adapters._control_plane import Api, ApiRefusal, ApiSession, secret
 from steadfaas_adapters.deno_deploy.settings import TOKEN_VARIABLE, settings
 
+PRODUCTION: Final = "production"
+_REVISION_KEY: Final = "deno.revision.id"
 # The largest page that the API gives.
 _PAGE: Final = "100"
 _NEXT: Final = re.compile(r'<([^>]*)>[^,<]*;\s*rel="?next"?')
@@ -23,54 +26,79 @@ _NEXT: Final = re.compile(r'<([^>]*)>[^,<]*;\s*rel="?next"?')
 Status = Literal["skipped", "queued", "building", "succeeded", "failed"]
 
 
-class Revision(BaseModel):
+class _Answer(BaseModel):
+    """The migration guide writes names in snake_case; the vendor's client (`deno-sandbox`) takes
+    camelCase as well, and so do we."""
+
+    model_config = ConfigDict(
+        alias_generator=AliasGenerator(
+            validation_alias=lambda name: AliasChoices(name, to_camel(name))
+        )
+    )
+
+
+class Revision(_Answer):
     """One version of an app."""
 
     id: str
     status: Status
     created_at: str
-    failure_reason: str | None = None
-    deleted_at: str | None = None
+    failure_reason: str | None
+    deleted_at: str | None
     retention: str | None = None
 
 
-class TimelineApp(BaseModel):
+class TimelineApp(_Answer):
     """The app of a timeline."""
 
     id: str
     slug: str
 
 
-class Named(BaseModel):
-    """Something of which only the name matters here."""
-
-    slug: str
-
-
-class Domain(BaseModel):
+class Domain(_Answer):
     """A host that leads to a timeline."""
 
     domain: str
 
 
-class Timeline(BaseModel):
+class Timeline(_Answer):
     """A line of revisions, one of which is active: its domains lead to that one.
 
-    `partition` says what the line is of. Its keys are documented nowhere, so only values count.
+    `slug` is the kind of line, `partition` says which of that kind. That is documented nowhere; the
+    tests of the vendor's client (github.com/denoland/sandbox-py) know `production`, `git-branch`
+    with the branch's name, and `preview` with a revision's id under `deno.revision.id`.
     """
 
     slug: str
     partition: dict[str, str]
     app: TimelineApp
-    context: Named
     domains: list[Domain]
+
+    @property
+    def name(self) -> str:
+        """Kind and which of that kind, as in `git-branch:main`."""
+        return ":".join((self.slug, *self.partition.values()))
+
+    @property
+    def moves(self) -> bool:
+        """Whether it could lead to another revision later."""
+        return _REVISION_KEY not in self.partition
+
+    @property
+    def is_production(self) -> bool:
+        """Whether it is what the app's users see."""
+        return self.slug == PRODUCTION and self.moves
+
+    def is_of_branch(self, branch: str) -> bool:
+        """Whether it is the line of this branch, by its name in git."""
+        return self.slug != PRODUCTION and self.moves and branch in self.partition.values()
 
     def leads(self, host: str) -> bool:
         """Whether this host is one of its domains."""
         return any(each.domain.lower() == host for each in self.domains)
 
 
-class App(BaseModel):
+class App(_Answer):
     """An app."""
 
     id: str
@@ -99,7 +127,7 @@ class Deno:
 
     async def revisions(self, app: str, status: Status | None = None) -> AsyncIterator[Revision]:
         """The revisions of an app that were not deleted, newest first."""
-        query = {} if status is None else {"status": status}
+        query = {"limit": _PAGE, **({} if status is None else {"status": status})}
         async for each in self._pages(f"/apps/{quote(app, safe='')}/revisions", query):
             found = self._session.checked(Revision, each)
             if found.deleted_at is None:
@@ -122,7 +150,7 @@ class Deno:
         cursor: str | None = None
         while True:
             more = {} if cursor is None else {"cursor": cursor}
-            answer = await self._session.ask("GET", path, {"limit": _PAGE, **query, **more})
+            answer = await self._session.ask("GET", path, {**query, **more})
             for each in answer.body if isinstance(answer.body, list) else [answer.body]:
                 yield each
             seen, cursor = cursor, _next_cursor(answer.headers)

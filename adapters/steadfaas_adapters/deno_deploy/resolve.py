@@ -7,7 +7,7 @@ another one: then the same host is its production address, and moves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,8 +19,6 @@ from steadfaas_adapters.deno_deploy.settings import TOKEN_VARIABLE
 from steadfaas_adapters.deno_deploy.target import Pick, Target
 
 NAME: Final = "deno-deploy"
-PRODUCTION: Final = "production"
-
 # How many revisions are looked at for the one that is active somewhere; each costs a request.
 _MOST_LOOKED_AT: Final = 300
 _LONGEST: Final = 500
@@ -47,8 +45,9 @@ async def resolve(wanted: Target, promise: Promise) -> EndpointReference:
 
 
 def moving(timelines: Iterable[Timeline], host: str) -> tuple[str, ...]:
-    """The names of the timelines that lead to a revision now and could lead elsewhere."""
-    return tuple(sorted({each.slug for each in timelines if not each.leads(host)}))
+    """The names of the timelines that lead to a revision now and could lead elsewhere: all but the
+    one with the revision's own host."""
+    return tuple(sorted({each.name for each in timelines if each.moves and not each.leads(host)}))
 
 
 def host_of(wanted: Target, revision: str, timelines: Iterable[Timeline]) -> str | None:
@@ -69,16 +68,11 @@ def facts_of(found: Revision, host: str, timelines: list[Timeline]) -> dict[str,
         "org": host.split(".")[1],
         "status": found.status,
         "created_at": found.created_at,
-        "production": "yes" if any(is_production(each) for each in timelines) else "no",
+        "production": "yes" if any(each.is_production for each in timelines) else "no",
         "timelines": ", ".join(active),
         "retention": found.retention or "",
     }
     return {name: value[:_LONGEST] for name, value in facts.items() if value}
-
-
-def is_production(timeline: Timeline) -> bool:
-    """Whether a timeline is an app's production."""
-    return PRODUCTION in (timeline.slug, timeline.context.slug)
 
 
 # --- the forms of a target ---------------------------------------------------------------------
@@ -133,31 +127,25 @@ async def _newest(api: Deno, wanted: Target) -> str:
 async def _active(api: Deno, wanted: Target) -> EndpointReference:
     """The API does not say which revision is active in a timeline, only in which timelines a
     revision is: the newest revisions are asked one after another."""
-    fits = _fits(wanted)
     looked_at = 0
     async for found in api.revisions(wanted.app, "succeeded"):
         timelines = await api.timelines(found.id)
-        if any(fits(each) for each in timelines):
+        if any(_is_meant(wanted, each) for each in timelines):
             return _proven(wanted, found, timelines)
         looked_at += 1
         if looked_at == _MOST_LOOKED_AT:
             break
-    where = PRODUCTION if wanted.pick is Pick.PRODUCTION else f"the branch '{wanted.name}'"
+    where = "production" if wanted.pick is Pick.PRODUCTION else f"the branch '{wanted.name}'"
     raise _refused(
         f"none of the {looked_at} newest revisions of {wanted.app_name} that were built is active"
         f" in {where}; deploy there first, or name the revision: '{wanted.app_name}@REVISION'"
     )
 
 
-def _fits(wanted: Target) -> Callable[[Timeline], bool]:
+def _is_meant(wanted: Target, timeline: Timeline) -> bool:
     if wanted.pick is Pick.PRODUCTION:
-        return is_production
-
-    def of_branch(timeline: Timeline) -> bool:
-        # The keys of `partition` are not documented; one of its values is the branch's name.
-        return wanted.name in (timeline.slug, *timeline.partition.values())
-
-    return of_branch
+        return timeline.is_production
+    return timeline.is_of_branch(wanted.name)
 
 
 # --- the proof ---------------------------------------------------------------------------------

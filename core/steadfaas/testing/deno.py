@@ -5,8 +5,10 @@ and answers on the timeline's domains. Each revision that was built has a timeli
 may be active in production and in branches besides (docs.deno.com/deploy/reference/timelines).
 
 What the API answers has the fields and types of the vendor's (api.deno.com/v2/docs), as far as the
-adapter asks for them. What is documented nowhere is our guess: the names of errors, and the keys of
-a timeline's `partition`. The processes behind revisions are whatever a test starts.
+adapter asks for them. Slugs and partitions of timelines are those that the tests of the vendor's
+client know (github.com/denoland/sandbox-py); some codes of errors, and the key under which a
+partition has a branch's name, are our guess. The processes behind revisions are whatever a test
+starts.
 """
 
 from __future__ import annotations
@@ -239,9 +241,9 @@ class FakeDeno:
         try:
             answer = self._refused(request) or await handler(request)
         except _Missing as missing:
-            answer = _error(404, "not_found", str(missing))
+            answer = _error(404, "NOT_FOUND", str(missing))
         except web.HTTPNotFound:
-            answer = _error(404, "not_found", "there is no such route")
+            answer = _error(404, "NOT_FOUND", "there is no such route")
         assert isinstance(answer, web.Response)
         answer.headers["x-deno-trace-id"] = "0123456789abcdef"
         resource = request.match_info.route.resource
@@ -253,10 +255,10 @@ class FakeDeno:
 
     def _refused(self, request: web.Request) -> web.Response | None:
         if request.headers.get("authorization") != f"Bearer {self._token}":
-            return _error(401, "unauthorized", "The token is not valid.")
+            return _error(401, "UNAUTHORIZED", "The token is not valid.")
         if self._throttled > 0:
             self._throttled -= 1
-            refusal = _error(429, "rate_limited", "Too many requests.")
+            refusal = _error(429, "RATE_LIMITED", "Too many requests.")
             refusal.headers["retry-after"] = self._retry_after
             return refusal
         return None
@@ -280,7 +282,7 @@ class FakeDeno:
     async def _delete_revision(self, request: web.Request) -> web.Response:
         found = self._wanted_revision(request)
         if found in found.app.active.values() or found.status in ("queued", "building"):
-            return _error(409, "revision_in_use", "The revision is active or being built.")
+            return _error(409, "REVISION_IN_USE", "The revision is active or being built.")
         self.delete(found)
         return web.Response(status=204)
 
@@ -305,7 +307,7 @@ class FakeDeno:
     def _page(self, request: web.Request, found: list[Any]) -> web.Response:
         limit = int(request.query.get("limit", _DEFAULT_PAGE))
         if not 1 <= limit <= _LARGEST_PAGE:
-            return _error(400, "bad_request", "limit must be between 1 and 100")
+            return _error(400, "BAD_REQUEST", "limit must be between 1 and 100")
         size = min(limit, self._largest_page)
         start = int(request.query.get("cursor", "c0").removeprefix("c"))
         answer = web.json_response(found[start : start + size])
@@ -377,12 +379,13 @@ def _timelines(found: Revision) -> Iterable[dict[str, Any]]:
             production = name == PRODUCTION
             yield _timeline(
                 app,
-                PRODUCTION if production else _slug(name),
-                {} if production else {"git_branch": name},
+                PRODUCTION if production else "git-branch",
+                {} if production else {"git.branch": name},
                 "production" if production else "development",
                 [app.host(name), *(app.custom_domains if production else ())],
             )
-    yield _timeline(app, f"preview-{found.id}", {"revision": found.id}, "development", [found.host])
+    own = {"deno.revision.id": found.id}
+    yield _timeline(app, "preview", own, "development", [found.host])
 
 
 def _timeline(

@@ -6,7 +6,7 @@ import pytest
 
 from steadfaas.errors import DiscoveryError
 from steadfaas_adapters.deno_deploy import ADAPTER
-from steadfaas_adapters.deno_deploy.api import _next_cursor
+from steadfaas_adapters.deno_deploy.api import Revision, _next_cursor
 from tests.deployments.world import Answer, run, serving
 
 
@@ -27,11 +27,22 @@ def test_the_cursor_of_the_next_page(link: str, cursor: str | None) -> None:
     assert _next_cursor({"link": link}) == cursor
 
 
+def test_names_are_taken_in_either_spelling() -> None:
+    values = {"id": "a", "status": "failed", "retention": "auto"}
+    snake = {"failure_reason": "no", "created_at": "now", "deleted_at": None}
+    camel = {"failureReason": "no", "createdAt": "now", "deletedAt": None}
+    found = Revision.model_validate(values | snake)
+    assert Revision.model_validate(values | camel) == found
+    assert found.failure_reason == "no"
+
+
 @pytest.mark.parametrize(
     "body",
     [
         b'{"id": "rh2r15rgy802", "status": "ready", "created_at": "now"}',
         b'{"id": "rh2r15rgy802"}',
+        # Whether it was deleted is not said.
+        b'{"id": "a", "status": "succeeded", "created_at": "now", "failure_reason": null}',
         b"[]",
         b"<html>",
         b"",

@@ -69,6 +69,18 @@ def test_names_mean_what_is_there_now(platform: FakeDeno) -> None:
     assert resolve("deno:acme/shop@production").uri == first.url
 
 
+def test_a_branch_may_have_any_name(platform: FakeDeno) -> None:
+    """Even that of a revision, or of another kind of timeline."""
+    first = platform.deploy("shop", id="aaaaaaaaaaaa")
+    for name in ("aaaaaaaaaaaa", "production", "preview", "git-branch"):
+        with refused(400, f"is active in the branch '{name}'"):
+            resolve(f"deno:acme/shop@branch:{name}")
+        second = platform.deploy("shop", to=[name] if name != "production" else [])
+        if name != "production":
+            assert resolve(f"deno:acme/shop@branch:{name}").uri == second.url
+    assert resolve("deno:acme/shop@production").uri == first.url
+
+
 def test_facts_are_kept(platform: FakeDeno) -> None:
     first = platform.deploy("shop", to=["production", "main"])
     first.retention = "indefinite"
@@ -83,7 +95,7 @@ def test_facts_are_kept(platform: FakeDeno) -> None:
         "status": "succeeded",
         "created_at": first.created_at,
         "production": "yes",
-        "timelines": "main, production",
+        "timelines": "git-branch:main, production",
         "retention": "indefinite",
     }
     other = platform.deploy("shop", to=[])

@@ -30,7 +30,7 @@ def asked(body: Any, status: int = 200, route: str = "/revisions/{revision}") ->
 
 def test_a_good_answer_passes() -> None:
     check(asked(REVISION))
-    check(asked({"code": "not_found", "message": "no"}, 404))
+    check(asked({"code": "NOT_FOUND", "message": "no"}, 404))
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,12 @@ def test_all_built_revisions_newest_first_over_all_pages() -> None:
         platform.delete(made[0])
         found = run(ADAPTER.list_versions("deno:acme/shop?path=/restate"))
     assert [each.label for each in found] == [each.id for each in reversed(made[1:])]
-    assert [each.names for each in found] == [(), ("feat-cart",), (), ("main", "production")]
+    assert [each.names for each in found] == [
+        (),
+        ("git-branch:feat/cart",),
+        (),
+        ("git-branch:main", "production"),
+    ]
     assert found[0].uri == f"{made[4].url}restate"
     assert found[0].created_at == found[1].created_at + 60_000  # type: ignore[operator]
     assert found[3].facts["production"] == "yes"
@@ -81,7 +86,7 @@ def test_a_revision_that_is_not(platform: FakeDeno) -> None:
 
 def test_what_is_active_is_not_deleted(platform: FakeDeno) -> None:
     first = platform.deploy("shop", to=["production", "main"])
-    with pytest.raises(Conflict, match="the timelines main, production"):
+    with pytest.raises(Conflict, match="the timelines git-branch:main, production"):
         run(ADAPTER.retire(reference(first.url)))
     assert first.deleted_at is None
 
