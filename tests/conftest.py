@@ -30,6 +30,15 @@ def npm_parts() -> npm.NpmParts:
 
 
 @pytest.fixture(scope="session")
+def deno_parts() -> npm.DenoParts:
+    """The Deno binary and the SDK; skips the test, with the reason, where they cannot be had."""
+    found = npm.install_deno()
+    if isinstance(found, npm.Unavailable):
+        pytest.skip(f"Deno from npm: {found.reason}")
+    return found
+
+
+@pytest.fixture(scope="session")
 def python_service(process_dir: Path) -> Iterator[PythonService]:
     """The Python handlers, running; register them with the engine of the test."""
     with PythonService(process_dir) as service:

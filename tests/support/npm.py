@@ -38,6 +38,9 @@ PINS = {
     "node": "22.23.3",
 }
 
+# The Deno runtime, and the SDK for what it runs. Only the tests of Deno Deploy need it (92 MB).
+DENO_PINS = {"deno": "2.9.6", "@restatedev/restate-sdk": PINS["@restatedev/restate-sdk"]}
+
 INSTALL_SECONDS = 240.0
 
 
@@ -77,7 +80,38 @@ class Unavailable:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class DenoParts:
+    """Where Deno is, and the packages for what it runs."""
+
+    node_modules: Path
+
+    @property
+    def deno(self) -> Path:
+        """The Deno binary of this platform."""
+        libc = "-glibc" if _npm_platform() == "linux" else ""
+        package = f"{_npm_platform()}-{_npm_arch()}{libc}"
+        return self.node_modules / "@deno" / package / "deno"
+
+
 def install() -> NpmParts | Unavailable:
+    """The official server and command line, the SDK and Node, installed unless they are there."""
+    root = _installed(PINS)
+    return root if isinstance(root, Unavailable) else _checked(NpmParts(root))
+
+
+def install_deno() -> DenoParts | Unavailable:
+    """Deno and the SDK, installed unless they are there."""
+    root = _installed(DENO_PINS)
+    if isinstance(root, Unavailable):
+        return root
+    parts = DenoParts(root / "node_modules")
+    if not os.access(parts.deno, os.X_OK):
+        return Unavailable(f"npm brought no deno for {sys.platform}")
+    return parts
+
+
+def _installed(pins: dict[str, str]) -> Path | Unavailable:
     """Install the pinned packages unless they are there, and say where they are.
 
     Safe to call from several processes at once: one installs, the others wait for it (at most
@@ -86,22 +120,22 @@ def install() -> NpmParts | Unavailable:
     npm = shutil.which("npm")
     if npm is None:
         return Unavailable("npm is not installed")
-    digest = hashlib.sha256(json.dumps(PINS, sort_keys=True).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(json.dumps(pins, sort_keys=True).encode()).hexdigest()[:12]
     target = CACHE / f"npm-{digest}"
     CACHE.mkdir(exist_ok=True)
     with _lock(CACHE / "npm.lock"):
         if not target.exists():
-            failure = _install_into(npm, target)
+            failure = _install_into(npm, target, pins)
             if failure is not None:
                 return Unavailable(failure)
-    return _checked(NpmParts(target))
+    return target
 
 
-def _install_into(npm: str, target: Path) -> str | None:
+def _install_into(npm: str, target: Path, pins: dict[str, str]) -> str | None:
     """Install beside `target` and rename: a half-installed folder never carries the final name."""
     scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
     try:
-        manifest = {"name": "steadfaas-test-parts", "private": True, "dependencies": PINS}
+        manifest = {"name": "steadfaas-test-parts", "private": True, "dependencies": pins}
         (scratch / "package.json").write_text(json.dumps(manifest, indent=2))
         command = [npm, "install", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"]
         # A dependency of restate-server reports installs to its vendor unless told not to.

@@ -38,10 +38,11 @@ class NotReady(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A server counts as ready when each of its probes answers 200."""
+    """A server counts as ready when each of its probes answers with its status."""
 
     port: int
     path: str
+    status: int = 200
 
 
 class ManagedProcess:
@@ -105,7 +106,7 @@ class ManagedProcess:
             )
 
     def wait_ready(self, seconds: float | None = None) -> None:
-        """Wait until every probe answers 200, and set `boot_seconds`, counted from `start`.
+        """Wait until every probe answers, and set `boot_seconds`, counted from `start`.
 
         Raises NotReady, with the end of the log, when the process ends or time runs out; the
         process is then gone.
@@ -349,7 +350,7 @@ def _clean_environment() -> dict[str, str]:
 def _answers(probe: Probe) -> bool:
     try:
         base = f"http://{LOOPBACK}:{probe.port}"
-        return client.request("GET", base, probe.path, timeout=1.0).status == 200
+        return client.request("GET", base, probe.path, timeout=1.0).status == probe.status
     except (OSError, http.client.HTTPException):
         return False
 

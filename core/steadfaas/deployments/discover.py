@@ -22,6 +22,7 @@ from yarl import URL
 
 from steadfaas.errors import AttemptFailure, DiscoveryError, Verdict
 from steadfaas.spi import EndpointReference
+from steadfaas.transport.proxy import proxy_for
 from steadfaas.wire.jsonshape import show
 from steadfaas.wire.manifest import Manifest, ProtocolMode, parse_manifest
 from steadfaas.wire.version import DISCOVERY_ACCEPT, manifest_version
@@ -135,12 +136,16 @@ async def _over_http(
     patience: Patience,
     diagnose: Diagnose | None,
 ) -> Discovered:
+    address = URL(url, encoded=True)
+    proxy, proxy_auth = proxy_for(address)
     try:
         async with session.get(
-            URL(url, encoded=True),
+            address,
             # A manifest is small; without packing it, no bomb hides in it.
             headers={**dict(headers), "accept": DISCOVERY_ACCEPT, "accept-encoding": "identity"},
             allow_redirects=False,
+            proxy=proxy,
+            proxy_auth=proxy_auth,
             timeout=aiohttp.ClientTimeout(total=patience.attempt_timeout),
         ) as response:
             if diagnose is not None and not 200 <= response.status < 300:

@@ -18,6 +18,8 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from steadfaas.transport.proxy import proxy_for
+
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ConnectionKey
@@ -169,7 +171,14 @@ class Connections:
         if known is None:
             if len(self._origins) >= _MOST_ORIGINS:
                 self._origins.clear()
-            known = self._origins[origin] = _Origin("POST", origin, loop=asyncio.get_running_loop())
+            proxy, proxy_auth = proxy_for(origin)
+            known = self._origins[origin] = _Origin(
+                "POST",
+                origin,
+                loop=asyncio.get_running_loop(),
+                proxy=proxy,
+                proxy_auth=proxy_auth,
+            )
         return known
 
 
