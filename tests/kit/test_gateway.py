@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from steadfaas.testing.gateway import Gateway
+from steadfaas.testing.gateway import Answer, Called, Gateway
 from tests.deployments.world import run
 
 HOST = "shop-1.acme.deno.net"
@@ -25,14 +25,10 @@ class Edge:
     def __init__(self) -> None:
         self.origin: str | None = None
 
-    def upstream(self, host: str) -> str | None:
-        return self.origin if host == HOST else None
-
-    def missing(self, host: str) -> web.Response:
-        return web.Response(status=404, text=f"nothing at {host}")
-
-    def broken(self, host: str) -> web.Response:
-        return web.Response(status=502, text=f"broken at {host}")
+    def route(self, called: Called) -> str | Answer:
+        if called.host == HOST and self.origin is not None:
+            return self.origin
+        return Answer(404, f"nothing at {called.host}", {"x-platform": called.method})
 
 
 def in_gateway(test: Callable[[Edge, Ask], Awaitable[None]]) -> None:
@@ -40,7 +36,7 @@ def in_gateway(test: Callable[[Edge, Ask], Awaitable[None]]) -> None:
 
     async def body() -> None:
         edge = Edge()
-        gateway = Gateway(["*.acme.deno.net"], edge)
+        gateway = Gateway(["*.acme.deno.net"], edge.route)
         await gateway.start()
         env = gateway.env()
         trusting = ssl.create_default_context(cafile=env["SSL_CERT_FILE"])
@@ -105,7 +101,7 @@ def test_the_platform_answers_where_no_process_does() -> None:
         assert await ask(f"https://{other}/") == (404, f"nothing at {other}")
         async with served(echo) as edge.origin:
             pass
-        assert await ask(f"https://{HOST}/") == (502, f"broken at {HOST}")
+        assert await ask(f"https://{HOST}/") == (502, f"nothing listens behind {HOST}")
 
     in_gateway(test)
 

@@ -122,6 +122,7 @@ def expiry(reference: EndpointReference, called_at: int) -> Expiry | None:
         called_at + round(known.idle_days * _DAY_MS),
         f"Deno Deploy disables a revision after {known.idle_days:g} days without traffic, and"
         f" deletes it {known.delete_days:g} days later",
+        called_off=True,
     )
 
 

@@ -23,13 +23,14 @@ from typing import Any, Final, Literal, Self
 
 from aiohttp import web
 
-from steadfaas.testing.gateway import Gateway
+from steadfaas.testing.gateway import Answer, Called, Gateway
 from steadfaas.testing.local_lambda.loop_thread import LoopThread
 
 Status = Literal["skipped", "queued", "building", "succeeded", "failed"]
 
 PRODUCTION: Final = "production"
 _DOMAIN: Final = "deno.net"
+_NOWHERE: Final = "http://127.0.0.1:1"
 _TOKEN: Final = "ddo_a-token-that-only-the-fake-knows"
 _EPOCH: Final = datetime(2026, 11, 1, tzinfo=UTC)
 _DEFAULT_PAGE: Final = 30
@@ -108,7 +109,7 @@ class FakeDeno:
         self._throttled = 0
         self._retry_after = "1"
         self._made = 0
-        self._gateway = Gateway([f"*.{org}.{_DOMAIN}"], _Edge(self))
+        self._gateway = Gateway([f"*.{org}.{_DOMAIN}"], self._route, _boot_failure)
         self._loop = LoopThread("fake-deno")
         self._runner: web.AppRunner | None = None
         try:
@@ -231,6 +232,15 @@ class FakeDeno:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def _route(self, called: Called) -> str | Answer:
+        """The process of the revision that is active at a host now."""
+        for app in self._apps:
+            for each in app.revisions:
+                served = each.status == "succeeded" and each.deleted_at is None
+                if served and not each.disabled and called.host in _hosts(each):
+                    return each.upstream or _NOWHERE
+        return _not_found(called)
+
     @web.middleware
     async def _guarded(
         self,
@@ -321,35 +331,16 @@ class _Missing(Exception):
     """The API knows no such thing."""
 
 
-class _Edge:
-    """Which revision answers for a host now."""
+def _not_found(called: Called) -> Answer:
+    """Seen for Deno Deploy Classic; what the new platform answers is not known."""
+    return Answer(
+        404, "The requested deployment could not be found.\n\ncode: DEPLOYMENT_NOT_FOUND\n"
+    )
 
-    def __init__(self, platform: FakeDeno) -> None:
-        self._platform = platform
 
-    def upstream(self, host: str) -> str | None:
-        """The process of the revision that is active there; an empty origin if it has none."""
-        found = self._serving(host)
-        return None if found is None else found.upstream or "http://127.0.0.1:1"
-
-    def missing(self, host: str) -> web.Response:
-        """Seen for Deno Deploy Classic; what the new platform answers is not known."""
-        return web.Response(
-            status=404,
-            text="The requested deployment could not be found.\n\ncode: DEPLOYMENT_NOT_FOUND\n",
-        )
-
-    def broken(self, host: str) -> web.Response:
-        """The process died before it listened."""
-        return web.Response(status=502, text="The deployment failed.\n\ncode: BOOT_FAILURE\n")
-
-    def _serving(self, host: str) -> Revision | None:
-        for app in self._platform._apps:
-            for each in app.revisions:
-                served = each.status == "succeeded" and each.deleted_at is None
-                if served and not each.disabled and host in _hosts(each):
-                    return each
-        return None
+def _boot_failure(called: Called) -> Answer:
+    """The process died before it listened."""
+    return Answer(502, "The deployment failed.\n\ncode: BOOT_FAILURE\n")
 
 
 # --- what things look like in JSON -------------------------------------------------------------

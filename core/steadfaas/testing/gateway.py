@@ -15,11 +15,12 @@ import asyncio
 import contextlib
 import ssl
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import aiohttp
 from aiohttp import web
@@ -37,29 +38,47 @@ _VALID: Final = timedelta(days=7)
 _HOP_BY_HOP: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 
 
-class Edge(Protocol):
-    """What a platform decides about a request before anybody's code sees it."""
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A request that arrived. `headers` have lower-case names."""
 
-    def upstream(self, host: str) -> str | None:
-        """The `http://` origin of the process behind a host; None if nothing is served there."""
-        ...
+    method: str
+    host: str
+    path: str
+    headers: Mapping[str, str]
 
-    def missing(self, host: str) -> web.Response:
-        """What the platform answers where nothing is served."""
-        ...
 
-    def broken(self, host: str) -> web.Response:
-        """What it answers where the process does not."""
-        ...
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the platform says by itself."""
+
+    status: int
+    text: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+# To the `http://` origin of the process behind a host, or what is said in its place.
+Route = Callable[[Called], str | Answer]
+
+
+def _no_process(called: Called) -> Answer:
+    return Answer(502, f"nothing listens behind {called.host}")
 
 
 class Gateway:
     """A proxy that answers for some hosts. Belongs to the event loop that starts it."""
 
-    def __init__(self, hosts: Iterable[str], edge: Edge) -> None:
-        """`hosts` are names; `*.acme.deno.net` stands for all names with one more part."""
+    def __init__(
+        self,
+        hosts: Iterable[str],
+        route: Route,
+        broken: Callable[[Called], Answer] = _no_process,
+    ) -> None:
+        """`hosts` are names; `*.acme.deno.net` stands for all names with one more part. `broken`
+        answers where the process of the route does not."""
         self._hosts = sorted(hosts)
-        self._edge = edge
+        self._route = route
+        self._broken = broken
         self._folder = tempfile.TemporaryDirectory(prefix="steadfaas-gateway-")
         self._tunnels: set[asyncio.Task[None]] = set()
         self._proxy: asyncio.Server | None = None
@@ -143,14 +162,16 @@ class Gateway:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         host = request.host.lower().partition(":")[0]
-        upstream = self._edge.upstream(host)
-        if upstream is None:
-            return self._edge.missing(host)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        called = Called(request.method, host, request.raw_path, headers)
+        found = self._route(called)
+        if isinstance(found, Answer):
+            return _said(found)
         assert self._client is not None
         try:
             async with self._client.request(
                 request.method,
-                URL(upstream.rstrip("/") + request.raw_path, encoded=True),
+                URL(found.rstrip("/") + request.raw_path, encoded=True),
                 headers=_passed_on(request.headers.items()),
                 data=await _body(request),
                 allow_redirects=False,
@@ -164,7 +185,11 @@ class Gateway:
                 await response.write_eof()
                 return response
         except aiohttp.ClientConnectionError:
-            return self._edge.broken(host)
+            return _said(self._broken(called))
+
+
+def _said(answer: Answer) -> web.Response:
+    return web.Response(status=answer.status, text=answer.text, headers=answer.headers)
 
 
 async def _body(request: web.BaseRequest) -> bytes:
