@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,13 @@ PINS = {
     # The TypeScript SDK calls Promise.withResolvers, which older Nodes lack: there discovery
     # succeeds and every invocation hangs.
     "node": "22.23.3",
+}
+
+# What runs Workers: fetched only by the tests that need it, because workerd is large.
+WORKER_PINS = {
+    "workerd": "1.20261117.1",
+    "esbuild": "0.28.2",
+    "@restatedev/restate-sdk-cloudflare-workers": "1.17.2",
 }
 
 INSTALL_SECONDS = 240.0
@@ -71,6 +78,31 @@ class NpmParts:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """Where the parts are that build and run Workers."""
+
+    root: Path
+
+    @property
+    def node_modules(self) -> Path:
+        """The folder that holds the packages."""
+        return self.root / "node_modules"
+
+    @property
+    def workerd(self) -> Path:
+        """The runtime of Workers, for this platform."""
+        arch = {"x64": "64"}.get(_npm_arch(), _npm_arch())
+        package = f"workerd-{_npm_platform()}-{arch}"
+        return self.node_modules / "@cloudflare" / package / "bin" / "workerd"
+
+    @property
+    def esbuild(self) -> Path:
+        """The bundler, for this platform."""
+        package = f"{_npm_platform()}-{_npm_arch()}"
+        return self.node_modules / "@esbuild" / package / "bin" / "esbuild"
+
+
+@dataclass(frozen=True, slots=True)
 class Unavailable:
     """The parts cannot be had here; `reason` is one sentence for the test summary."""
 
@@ -83,25 +115,42 @@ def install() -> NpmParts | Unavailable:
     Safe to call from several processes at once: one installs, the others wait for it (at most
     about `INSTALL_SECONDS` seconds). A failed install leaves nothing behind.
     """
+    root = _installed(PINS)
+    if isinstance(root, Unavailable):
+        return root
+    parts = NpmParts(root)
+    return _lacking(parts.node, parts.restate_server, parts.restate_cli) or parts
+
+
+def install_workers() -> WorkerParts | Unavailable:
+    """What runs Workers, in the same way as `install`."""
+    root = _installed(WORKER_PINS)
+    if isinstance(root, Unavailable):
+        return root
+    parts = WorkerParts(root)
+    return _lacking(parts.workerd, parts.esbuild) or parts
+
+
+def _installed(pins: Mapping[str, str]) -> Path | Unavailable:
     npm = shutil.which("npm")
     if npm is None:
         return Unavailable("npm is not installed")
-    digest = hashlib.sha256(json.dumps(PINS, sort_keys=True).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(json.dumps(pins, sort_keys=True).encode()).hexdigest()[:12]
     target = CACHE / f"npm-{digest}"
     CACHE.mkdir(exist_ok=True)
     with _lock(CACHE / "npm.lock"):
         if not target.exists():
-            failure = _install_into(npm, target)
+            failure = _install_into(npm, target, pins)
             if failure is not None:
                 return Unavailable(failure)
-    return _checked(NpmParts(target))
+    return target
 
 
-def _install_into(npm: str, target: Path) -> str | None:
+def _install_into(npm: str, target: Path, pins: Mapping[str, str]) -> str | None:
     """Install beside `target` and rename: a half-installed folder never carries the final name."""
     scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
     try:
-        manifest = {"name": "steadfaas-test-parts", "private": True, "dependencies": PINS}
+        manifest = {"name": "steadfaas-test-parts", "private": True, "dependencies": dict(pins)}
         (scratch / "package.json").write_text(json.dumps(manifest, indent=2))
         command = [npm, "install", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"]
         # A dependency of restate-server reports installs to its vendor unless told not to.
@@ -128,11 +177,11 @@ def _install_into(npm: str, target: Path) -> str | None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _checked(parts: NpmParts) -> NpmParts | Unavailable:
-    for binary in (parts.node, parts.restate_server, parts.restate_cli):
+def _lacking(*binaries: Path) -> Unavailable | None:
+    for binary in binaries:
         if not os.access(binary, os.X_OK):
             return Unavailable(f"npm brought no {binary.name} for {sys.platform}")
-    return parts
+    return None
 
 
 @contextmanager
