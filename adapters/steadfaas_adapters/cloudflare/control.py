@@ -162,9 +162,8 @@ def _tagged(found: list[WorkerVersion], wanted: CloudflareTarget) -> WorkerVersi
 
 
 async def _live(api: Cloudflare, account: str, wanted: CloudflareTarget) -> str:
-    shares = {
-        each: share for each, share in (await _deployed(api, account, wanted)).items() if share
-    }
+    deployed = await _deployed(api, account, wanted)
+    shares = {version: share for version, share in deployed.items() if share}
     if len(shares) > 1:
         split = " and ".join(f"{each} ({share:g} %)" for each, share in shares.items())
         raise BadRequest(
@@ -244,9 +243,10 @@ def _no_worker(error: ApiRefusal, account: str, wanted: CloudflareTarget) -> Dis
         return error
     also = ""
     if wanted.kind is Kind.URL:
+        other = f"{wanted.qualifier}-{wanted.worker}"
         also = (
-            f". If there is one that is called '{wanted.qualifier}-{wanted.worker}', this is its"
-            f" production address: write '{grammar.PREFIX}{wanted.qualifier}-{wanted.worker}@latest'"
+            f". If there is one that is called '{other}', this is its production address: write"
+            f" '{grammar.PREFIX}{other}@latest'"
         )
     return _refused(f"the account {account} has no Worker '{wanted.worker}'{also}")
 

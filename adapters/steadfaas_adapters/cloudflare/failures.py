@@ -107,7 +107,8 @@ def nowhere(uri: str, found: Finding) -> AttemptFailure:
         )
     return _failure(
         Verdict.RETRY,
-        f"nothing answers at {uri}: the version was deleted, or its URL is switched off; {found.why}",
+        f"nothing answers at {uri}: the version was deleted, or its URL is switched off;"
+        f" {found.why}",
     )
 
 
@@ -129,8 +130,8 @@ def _numbered(uri: str, number: int, status: int, headers: Mapping[str, str]) ->
 def _denied(uri: str, what: str) -> AttemptFailure:
     return _failure(
         Verdict.DENIED,
-        f"{uri} was not reached: {what}. If Cloudflare Access protects it, name a service token with"
-        " '--protection env:CLIENT_ID --protection env:CLIENT_SECRET' (references, not values), and"
+        f"{uri} was not reached: {what}. If Cloudflare Access protects it, name a service token"
+        " with '--protection env:CLIENT_ID --protection env:CLIENT_SECRET' (references, not values), and"
         " allow that token in a policy whose action is 'Service Auth'",
     )
 

@@ -236,8 +236,8 @@ def _path(target: str, path: str) -> str:
     """Without its last slash, so that equal places have equal texts."""
     if _BAD_IN_PATH.search(path):
         raise BadRequest(
-            f"{target!a} has characters in its path that must be percent-encoded, or empty or dotted"
-            " steps"
+            f"{target!a} has characters in its path that must be percent-encoded, or empty or"
+            " dotted steps"
         )
     if "?" in path or "#" in path:
         raise BadRequest(f"the path of {target!a} has a query or fragment; leave it out")

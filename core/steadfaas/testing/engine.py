@@ -313,10 +313,13 @@ def _free_port() -> int:
 def _main() -> None:
     """The engine's process: ends with its parent, and is `steadfaas up` apart from that."""
     from steadfaas.cli import main
+    from steadfaas.testing import gateway
     from steadfaas.testing.local_lambda.bootstrap import die_with_parent
 
     if sys.platform.startswith("linux"):
         die_with_parent()
+    if gateway.VARIABLE in os.environ:
+        gateway.follow()
     main()
 
 
