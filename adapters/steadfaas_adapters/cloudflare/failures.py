@@ -131,8 +131,8 @@ def _denied(uri: str, what: str) -> AttemptFailure:
     return _failure(
         Verdict.DENIED,
         f"{uri} was not reached: {what}. If Cloudflare Access protects it, name a service token"
-        " with '--protection env:CLIENT_ID --protection env:CLIENT_SECRET' (references, not values), and"
-        " allow that token in a policy whose action is 'Service Auth'",
+        " with '--protection env:CLIENT_ID --protection env:CLIENT_SECRET' (references, not"
+        " values), and allow that token in a policy whose action is 'Service Auth'",
     )
 
 

@@ -188,7 +188,7 @@ class FakeCloudflare:
         self._thread.stop()
 
     async def _start(self) -> None:
-        app = web.Application(middlewares=[web.middleware(self._checked)])
+        app = web.Application(middlewares=[self._checked])
         account = "/client/v4/accounts/{account}/workers"
         app.router.add_get("/client/v4/accounts", self._accounts)
         app.router.add_get(f"{account}/workers/{{worker}}", self._worker)
@@ -203,6 +203,7 @@ class FakeCloudflare:
 
     # --- routes --------------------------------------------------------------------------------
 
+    @web.middleware
     async def _checked(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         with self._lock:
             self.requests.append(f"{request.method} {request.path_qs}")
