@@ -185,7 +185,7 @@ def _url(target: str) -> CloudflareTarget:
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError as error:
         raise BadRequest(f"{target!a} is no URL: {error}. {_FORMS}") from None
-    if not f".{host}".endswith((WORKERS_DEV, CLOUDFLARE_APP)):
+    if not f".{host.rstrip('.')}".endswith((WORKERS_DEV, CLOUDFLARE_APP)):
         raise BadRequest(
             f"{target!a} is not an address of workers.dev, and custom domains lead to what is"
             f" deployed, never to a version. {_FORMS}"
@@ -207,13 +207,13 @@ def _url(target: str) -> CloudflareTarget:
 
 def _version_label(target: str, host: str) -> tuple[str, str]:
     """The first label and the Worker's name in it."""
-    if f".{host}".endswith(CLOUDFLARE_APP):
+    if f".{host.rstrip('.')}".endswith(CLOUDFLARE_APP):
         raise BadRequest(
             f"{target!a} is the address of a Worker's production or of a Preview, which lead to"
             f" what was deployed last. {_FORMS}"
         )
-    labels = host.removesuffix(WORKERS_DEV).split(".")
-    if len(labels) != 2 or not all(_LABEL.fullmatch(each) for each in labels):
+    labels = host.split(".")
+    if len(labels) != 4 or not all(_LABEL.fullmatch(each) for each in labels):
         raise BadRequest(f"{target!a} is no Version URL: its host has another form. {_FORMS}")
     found = _VERSION_LABEL.fullmatch(labels[0])
     if found is None:
