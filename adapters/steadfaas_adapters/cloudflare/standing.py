@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # How long an answer holds (seconds).
 _HOLDS: Final = 5.0
 _MOST: Final = 1024
+_now = time.monotonic
 
 
 class Standing(Enum):
@@ -53,7 +54,7 @@ class Standings:
             if len(self._asked) >= _MOST:
                 self._asked.clear()
             question = asyncio.get_running_loop().create_task(_look(endpoint))
-            self._asked[endpoint.uri] = time.monotonic(), question
+            self._asked[endpoint.uri] = _now(), question
         # Shielded: the others that wait for it go on when this one is cancelled.
         return await asyncio.shield(question)
 
@@ -61,7 +62,7 @@ class Standings:
 def _holds(asked_at: float, question: asyncio.Task[Finding]) -> bool:
     if not question.done():
         return question.get_loop() is asyncio.get_running_loop()
-    return not question.cancelled() and time.monotonic() - asked_at < _HOLDS
+    return not question.cancelled() and _now() - asked_at < _HOLDS
 
 
 async def _look(endpoint: Endpoint) -> Finding:
