@@ -36,13 +36,13 @@ class Bundle:
     config: Path
 
 
-def bundled(parts: WorkerParts, folder: Path, version: str) -> Bundle:
-    """Build one version of the Worker."""
+def bundled(parts: WorkerParts, folder: Path, version: str, source: Path = _SOURCE) -> Bundle:
+    """Build one version of a Worker."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [
             str(parts.esbuild),
-            str(_SOURCE),
+            str(source),
             *("--bundle", "--format=esm", "--platform=browser", "--log-level=error"),
             *("--conditions=workerd,worker,browser", "--external:node:*"),
             *("--loader:.wasm=copy", "--asset-names=[name]"),

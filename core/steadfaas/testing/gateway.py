@@ -102,7 +102,9 @@ class Gateway:
         found = route(host, request.headers) if route else Answer(404, "no such host")
         if isinstance(found, Answer):
             return web.Response(status=found.status, text=found.text, headers=found.headers)
-        headers = {name: value for name, value in request.headers.items() if name not in _HOP}
+        headers = {
+            name: value for name, value in request.headers.items() if name.lower() not in _HOP
+        }
         try:
             async with self._client.request(
                 request.method,
