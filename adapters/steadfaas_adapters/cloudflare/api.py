@@ -24,6 +24,8 @@ _PAGE: Final = 100
 # A guard against an API that gives the same page again and again.
 _MOST_PAGES: Final = 200
 
+_NO_ROUTE: Final = frozenset({"", "7000", "7003"})
+
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -48,6 +50,13 @@ class Account(BaseModel):
     name: str = ""
 
 
+class Annotations(BaseModel):
+    """What the upload said about a version."""
+
+    tag: str | None = Field(default=None, alias="workers/tag")
+    message: str | None = Field(default=None, alias="workers/message")
+
+
 class WorkerVersion(BaseModel):
     """A version: what was uploaded once, and never changes."""
 
@@ -55,17 +64,17 @@ class WorkerVersion(BaseModel):
     number: int
     created_on: datetime
     urls: list[str] = Field(default_factory=list)
-    annotations: dict[str, str | None] | None = None
+    annotations: Annotations | None = None
 
     @property
     def tag(self) -> str | None:
         """What the upload called it."""
-        return (self.annotations or {}).get("workers/tag") or None
+        return (self.annotations.tag if self.annotations else None) or None
 
     @property
     def message(self) -> str | None:
         """What the upload said about it."""
-        return (self.annotations or {}).get("workers/message") or None
+        return (self.annotations.message if self.annotations else None) or None
 
 
 class Subdomain(BaseModel):
@@ -166,8 +175,12 @@ def has_token() -> bool:
 
 
 def missing(error: ApiRefusal) -> bool:
-    """Whether an error answer says that what was asked for does not exist."""
-    return error.http_status == 404
+    """Whether an error answer says that what was asked for does not exist.
+
+    A wrong base address gives a 404 too: without Cloudflare's number, or with that of a route which
+    does not exist. Nothing may be taken for gone by mistake.
+    """
+    return error.http_status == 404 and error.api_code not in _NO_ROUTE
 
 
 def _is_last(page: int, seen: int, info: PageInfo | None) -> bool:

@@ -99,7 +99,8 @@ async def _asked(account: str, worker: str, version: str) -> Finding:
             if not missing(error):
                 raise
             return Finding(
-                Standing.GONE, f"version {version} of the Worker '{worker}' was deleted there"
+                Standing.GONE,
+                f"Cloudflare's account {account} has no version {version} of the Worker '{worker}'",
             )
     if not switches.previews_enabled or not found.urls:
         return Finding(

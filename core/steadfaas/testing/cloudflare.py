@@ -4,8 +4,9 @@ answers at their URLs.
 The API is a server on 127.0.0.1 with the routes, envelopes, pages and errors of the real one, as
 far as the adapter uses them (developers.cloudflare.com/api). Versions are served by whatever the
 test runs (workerd, for example); `route` says which, for a `steadfaas.testing.gateway.Gateway`.
-Two things are known from no document, and answered as they were seen: the text of a workers.dev
-address at which nothing is, and of Access without a service token.
+Some things stand in no document: the numbers of most errors, what deleting a deployed version
+answers, and the text of a workers.dev address at which nothing is. There it answers what users
+report, or what is likely.
 """
 
 from __future__ import annotations

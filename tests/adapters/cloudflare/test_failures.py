@@ -112,7 +112,7 @@ async def test_a_deleted_version_is_gone(cloudflare: FakeCloudflare, answer: Ans
     failure = await diagnosed(answer, endpoint)
     assert failure is not None
     assert (failure.verdict, failure.code) == (Verdict.GONE, "SF0003")
-    assert f"version {version.id} of the Worker 'shop' was deleted" in failure.message
+    assert f"no version {version.id} of the Worker 'shop'" in failure.message
     assert "steadfaas check INVOCATION" in failure.message
 
 
@@ -157,6 +157,27 @@ async def test_what_the_api_refuses_to_say_is_no_end(
     assert refused is not None
     assert refused.verdict is Verdict.RETRY
     assert "Check the token" in refused.message
+
+
+async def test_a_wrong_address_of_the_api_is_no_end(
+    cloudflare: FakeCloudflare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloudflare.upload("shop")
+    endpoint = await endpoint_of("cloudflare:shop@latest")
+    base = cloudflare.env()["STEADFAAS_CLOUDFLARE_API"]
+    monkeypatch.setenv("STEADFAAS_CLOUDFLARE_API", f"{base}/v5")
+    failure = await diagnosed(NOTHING, endpoint)
+    assert failure is not None
+    assert failure.verdict is Verdict.RETRY
+
+
+async def test_a_deleted_worker_takes_its_versions_along(cloudflare: FakeCloudflare) -> None:
+    cloudflare.upload("shop")
+    endpoint = await endpoint_of("cloudflare:shop@latest")
+    del cloudflare.workers["shop"]
+    failure = await diagnosed(NOTHING, endpoint)
+    assert failure is not None
+    assert failure.verdict is Verdict.GONE
 
 
 async def test_a_thousand_ask_once(cloudflare: FakeCloudflare) -> None:
