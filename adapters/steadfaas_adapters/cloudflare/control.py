@@ -32,11 +32,9 @@ async def resolve(wanted: CloudflareTarget) -> EndpointReference:
     """The version that a target means now. Raises BadRequest, DiscoveryError."""
     async with _about(wanted) as (api, account):
         worker = await _worker(api, account, wanted)
-        version = await _chosen(api, account, wanted)
         if not worker.subdomain.previews_enabled:
-            raise _refused(
-                f"the Version URLs of the Worker '{wanted.worker}' are switched off: {SWITCH_ON}"
-            )
+            raise _refused(_switched_off(wanted))
+        version = await _chosen(api, account, wanted)
         host = wanted.host or _host(version, wanted)
         facts = _facts(version, account, wanted.worker)
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -115,9 +113,14 @@ async def _chosen(api: Cloudflare, account: str, wanted: CloudflareTarget) -> Wo
 
 
 def _by_host(found: list[WorkerVersion], wanted: CloudflareTarget) -> WorkerVersion:
-    proven = _with_host(found, wanted.host)
-    if proven is not None:
-        return proven
+    proven = [each for each in found if _has_host(each, wanted.host)]
+    if len(proven) == 1:
+        return proven[0]
+    if proven:  # eight digits of two ids may be the same
+        raise _refused(
+            f"{wanted.host} is the URL of two versions, {proven[0].id} and {proven[1].id}: nobody can"
+            " say which of them answers. Upload a new one"
+        )
     if alike := [each for each in found if each.id.startswith(wanted.qualifier)]:
         raise _refused(
             f"Cloudflare names no Version URL {wanted.host} for version {alike[0].id}:"
@@ -131,11 +134,8 @@ def _by_host(found: list[WorkerVersion], wanted: CloudflareTarget) -> WorkerVers
     )
 
 
-def _with_host(found: list[WorkerVersion], host: str) -> WorkerVersion | None:
-    for each in found:
-        if any(grammar.host_of(url) == host for url in each.urls):
-            return each
-    return None
+def _has_host(version: WorkerVersion, host: str) -> bool:
+    return any(grammar.host_of(url) == host for url in version.urls)
 
 
 def _newest(found: list[WorkerVersion], wanted: CloudflareTarget) -> WorkerVersion:
@@ -194,7 +194,8 @@ async def _registered(
     """The version of a deployment: by its recorded id, or else by its URL."""
     if version := facts.get("version"):
         return await api.version(account, wanted.worker, version)
-    return _with_host(await api.versions(account, wanted.worker), wanted.host)
+    found = await api.versions(account, wanted.worker)
+    return next((each for each in found if _has_host(each, wanted.host)), None)
 
 
 # --- asking ------------------------------------------------------------------------------------
@@ -272,10 +273,8 @@ def _differences(
 ) -> list[str]:
     problems = []
     if not worker.subdomain.previews_enabled:
-        problems.append(
-            f"the Version URLs of the Worker '{wanted.worker}' are switched off: {SWITCH_ON}"
-        )
-    if _with_host([version], wanted.host) is None:
+        problems.append(_switched_off(wanted))
+    if not _has_host(version, wanted.host):
         problems.append(f"Cloudflare does not name {wanted.host} as a URL of {version.id} any more")
     now = _facts(version, reference.facts.get("account", ""), wanted.worker)
     problems += [
@@ -321,6 +320,10 @@ def _address(version: WorkerVersion, account: str, wanted: CloudflareTarget) -> 
         if host := grammar.version_host(url):
             return grammar.endpoint(host, wanted.path)
     return f"{grammar.PREFIX}{account}/{wanted.worker}@{version.id}"
+
+
+def _switched_off(wanted: CloudflareTarget) -> str:
+    return f"the Version URLs of the Worker '{wanted.worker}' are switched off: {SWITCH_ON}"
 
 
 def _no_url(wanted: CloudflareTarget) -> str:

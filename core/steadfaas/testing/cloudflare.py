@@ -58,6 +58,7 @@ class FakeWorker:
     deployed: dict[str, float] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     previews_enabled: bool = True
+    names_dark_urls: bool = False  # whether `urls` are listed while they are switched off
     uploads: int = 0
 
 
@@ -320,7 +321,7 @@ class FakeCloudflare:
             "id": version.id,
             "number": version.number,
             "created_on": _time(version.created_on),
-            "urls": urls if worker.previews_enabled else [],
+            "urls": urls if worker.previews_enabled or worker.names_dark_urls else [],
             "annotations": {
                 "workers/triggered_by": "version_upload",
                 **{name: text for name, text in named.items() if text is not None},

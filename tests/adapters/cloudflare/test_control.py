@@ -142,18 +142,24 @@ async def test_two_versions_that_begin_alike_are_told_apart(cloudflare: FakeClou
     shown = cloudflare.upload("shop", version_id="deadbeef-0000-4000-8000-000000000001")
     cloudflare.upload("shop", version_id=hidden, routable=False)
     assert (await resolved(cloudflare.url("shop", shown))).facts["version"] == shown.id
+    cloudflare.workers["shop"].versions[hidden].routable = True
+    with pytest.raises(DiscoveryError, match="is the URL of two versions"):
+        await resolved(cloudflare.url("shop", shown))
 
 
-async def test_switched_off_urls_are_refused(cloudflare: FakeCloudflare) -> None:
+@pytest.mark.parametrize("named", [False, True])
+async def test_switched_off_urls_are_refused(cloudflare: FakeCloudflare, named: bool) -> None:
+    """Whether the API still names them then is not documented."""
     version = cloudflare.upload("shop")
     cloudflare.switch("shop", previews_enabled=False)
+    cloudflare.workers["shop"].names_dark_urls = named
     targets = (
         cloudflare.url("shop", version),
         "cloudflare:shop@latest",
         f"cloudflare:shop@{version.id}",
     )
     for target in targets:
-        with pytest.raises(DiscoveryError, match='"preview_urls": true'):
+        with pytest.raises(DiscoveryError, match='are switched off: set "preview_urls": true'):
             await resolved(target)
 
 

@@ -116,11 +116,15 @@ async def test_a_deleted_version_is_gone(cloudflare: FakeCloudflare, answer: Ans
     assert "steadfaas check INVOCATION" in failure.message
 
 
+@pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("answer", [NOTHING, NOTHING_PAGE, SOMETHING])
-async def test_a_switch_is_not_the_end(cloudflare: FakeCloudflare, answer: Answer) -> None:
+async def test_a_switch_is_not_the_end(
+    cloudflare: FakeCloudflare, answer: Answer, named: bool
+) -> None:
     cloudflare.upload("shop")
     endpoint = await endpoint_of("cloudflare:shop@latest")
     cloudflare.switch("shop", previews_enabled=False)
+    cloudflare.workers["shop"].names_dark_urls = named
     failure = await diagnosed(answer, endpoint)
     assert failure is not None
     assert failure.verdict is Verdict.DENIED
