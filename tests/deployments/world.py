@@ -197,6 +197,7 @@ def installed_adapters() -> Adapters:
     """The adapters that ship, without relying on installed metadata."""
     homes = {
         "aws-lambda": "aws_lambda",
+        "cloudflare": "cloudflare",
         "deno-deploy": "deno_deploy",
         "plain-http": "plain_http",
     }

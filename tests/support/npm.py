@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,14 @@ PINS = {
     "node": "22.23.3",
 }
 
-# The Deno runtime, and the SDK for what it runs. Only the tests of Deno Deploy need it (92 MB).
+# Both are large (some 90 MB each), and fetched only by the tests that need them: the Deno runtime with
+# the SDK for what it runs, and what builds and runs Workers.
 DENO_PINS = {"deno": "2.9.6", "@restatedev/restate-sdk": PINS["@restatedev/restate-sdk"]}
+WORKER_PINS = {
+    "workerd": "1.20261117.1",
+    "esbuild": "0.28.2",
+    "@restatedev/restate-sdk-cloudflare-workers": "1.17.2",
+}
 
 INSTALL_SECONDS = 240.0
 
@@ -74,6 +80,31 @@ class NpmParts:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """Where the parts are that build and run Workers."""
+
+    root: Path
+
+    @property
+    def node_modules(self) -> Path:
+        """The folder that holds the packages."""
+        return self.root / "node_modules"
+
+    @property
+    def workerd(self) -> Path:
+        """The runtime of Workers, for this platform."""
+        arch = {"x64": "64"}.get(_npm_arch(), _npm_arch())
+        package = f"workerd-{_npm_platform()}-{arch}"
+        return self.node_modules / "@cloudflare" / package / "bin" / "workerd"
+
+    @property
+    def esbuild(self) -> Path:
+        """The bundler, for this platform."""
+        package = f"{_npm_platform()}-{_npm_arch()}"
+        return self.node_modules / "@esbuild" / package / "bin" / "esbuild"
+
+
+@dataclass(frozen=True, slots=True)
 class Unavailable:
     """The parts cannot be had here; `reason` is one sentence for the test summary."""
 
@@ -97,21 +128,31 @@ class DenoParts:
 def install() -> NpmParts | Unavailable:
     """The official server and command line, the SDK and Node, installed unless they are there."""
     root = _installed(PINS)
-    return root if isinstance(root, Unavailable) else _checked(NpmParts(root))
+    if isinstance(root, Unavailable):
+        return root
+    parts = NpmParts(root)
+    return _lacking(parts.node, parts.restate_server, parts.restate_cli) or parts
 
 
 def install_deno() -> DenoParts | Unavailable:
-    """Deno and the SDK, installed unless they are there."""
+    """Deno and the SDK, in the same way."""
     root = _installed(DENO_PINS)
     if isinstance(root, Unavailable):
         return root
     parts = DenoParts(root / "node_modules")
-    if not os.access(parts.deno, os.X_OK):
-        return Unavailable(f"npm brought no deno for {sys.platform}")
-    return parts
+    return _lacking(parts.deno) or parts
 
 
-def _installed(pins: dict[str, str]) -> Path | Unavailable:
+def install_workers() -> WorkerParts | Unavailable:
+    """What builds and runs Workers, in the same way."""
+    root = _installed(WORKER_PINS)
+    if isinstance(root, Unavailable):
+        return root
+    parts = WorkerParts(root)
+    return _lacking(parts.workerd, parts.esbuild) or parts
+
+
+def _installed(pins: Mapping[str, str]) -> Path | Unavailable:
     """Install the pinned packages unless they are there, and say where they are.
 
     Safe to call from several processes at once: one installs, the others wait for it (at most
@@ -131,11 +172,11 @@ def _installed(pins: dict[str, str]) -> Path | Unavailable:
     return target
 
 
-def _install_into(npm: str, target: Path, pins: dict[str, str]) -> str | None:
+def _install_into(npm: str, target: Path, pins: Mapping[str, str]) -> str | None:
     """Install beside `target` and rename: a half-installed folder never carries the final name."""
     scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
     try:
-        manifest = {"name": "steadfaas-test-parts", "private": True, "dependencies": pins}
+        manifest = {"name": "steadfaas-test-parts", "private": True, "dependencies": dict(pins)}
         (scratch / "package.json").write_text(json.dumps(manifest, indent=2))
         command = [npm, "install", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"]
         # A dependency of restate-server reports installs to its vendor unless told not to.
@@ -162,11 +203,11 @@ def _install_into(npm: str, target: Path, pins: dict[str, str]) -> str | None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _checked(parts: NpmParts) -> NpmParts | Unavailable:
-    for binary in (parts.node, parts.restate_server, parts.restate_cli):
+def _lacking(*binaries: Path) -> Unavailable | None:
+    for binary in binaries:
         if not os.access(binary, os.X_OK):
             return Unavailable(f"npm brought no {binary.name} for {sys.platform}")
-    return parts
+    return None
 
 
 @contextmanager
