@@ -38,8 +38,8 @@ PINS = {
     "node": "22.23.3",
 }
 
-# Both are large (some 90 MB each), and fetched only by the tests that need them: the Deno runtime with
-# the SDK for what it runs, and what builds and runs Workers.
+# Both are large (some 90 MB each), and fetched only by the tests that need them: the Deno runtime
+# with the SDK for what it runs, and what builds and runs Workers.
 DENO_PINS = {"deno": "2.9.6", "@restatedev/restate-sdk": PINS["@restatedev/restate-sdk"]}
 WORKER_PINS = {
     "workerd": "1.20261117.1",

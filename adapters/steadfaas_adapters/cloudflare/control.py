@@ -118,8 +118,8 @@ def _by_host(found: list[WorkerVersion], wanted: CloudflareTarget) -> WorkerVers
         return proven[0]
     if proven:  # eight digits of two ids may be the same
         raise _refused(
-            f"{wanted.host} is the URL of two versions, {proven[0].id} and {proven[1].id}: nobody can"
-            " say which of them answers. Upload a new one"
+            f"{wanted.host} is the URL of two versions, {proven[0].id} and {proven[1].id}: nobody"
+            " can say which of them answers. Upload a new one"
         )
     if alike := [each for each in found if each.id.startswith(wanted.qualifier)]:
         raise _refused(
