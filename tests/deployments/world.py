@@ -195,7 +195,7 @@ class FakeClock:
 
 def installed_adapters() -> Adapters:
     """The adapters that ship, without relying on installed metadata."""
-    homes = {"aws-lambda": "aws_lambda", "plain-http": "plain_http"}
+    homes = {"aws-lambda": "aws_lambda", "plain-http": "plain_http", "vercel": "vercel"}
     return Adapters(
         EntryPoint(name, f"steadfaas_adapters.{home}:ADAPTER", GROUP)
         for name, home in homes.items()

@@ -311,12 +311,15 @@ def _free_port() -> int:
 
 
 def _main() -> None:
-    """The engine's process: ends with its parent, and is `steadfaas up` apart from that."""
+    """The engine's process: ends with its parent, reaches the hosts of fake platforms, and is
+    `steadfaas up` apart from that."""
     from steadfaas.cli import main
+    from steadfaas.testing.hosts import reach_hosts
     from steadfaas.testing.local_lambda.bootstrap import die_with_parent
 
     if sys.platform.startswith("linux"):
         die_with_parent()
+    reach_hosts()
     main()
 
 
