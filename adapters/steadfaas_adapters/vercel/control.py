@@ -183,9 +183,7 @@ async def _proven(api: Vercel, found: Deployment, path: str) -> EndpointReferenc
     with suppress(DiscoveryError):
         row = await api.row(found)
     facts = facts_of(found, row, team=api.team, proven_at=time.time_ns() // 1_000_000)
-    return EndpointReference(
-        NAME, target.uri(found.url, path), Evidence.CONTROL_PLANE, facts
-    )
+    return EndpointReference(NAME, target.uri(found.url, path), Evidence.CONTROL_PLANE, facts)
 
 
 def _check_own_url(found: Deployment, wanted: UrlTarget) -> None:

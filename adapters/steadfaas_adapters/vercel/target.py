@@ -29,7 +29,7 @@ _FORMS: Final = (
 )
 
 # What stands before the path of anything like a URL; a backslash ends it for browsers.
-_AUTHORITY: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//([^/?#\\]*)|([^/?#\\:@]+)", re.IGNORECASE)
+_AUTHORITY: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//([^/?#\\]*)|([^/?#\\]*)", re.IGNORECASE)
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _HASHED: Final = re.compile(r"[a-z0-9-]*[a-z0-9]-[a-z0-9]{9}-[a-z0-9][a-z0-9-]*")
@@ -80,11 +80,7 @@ def claims(target: str) -> bool:
     """Whether a target is about Vercel, well written or not."""
     if target.lower().startswith(PREFIX):
         return True
-    found = _AUTHORITY.match(target)
-    if found is None:
-        return False
-    authority = found.group(1) if found.group(1) is not None else found.group(2)
-    host = authority.rpartition("@")[2].partition(":")[0]
+    host = _authority(target).rpartition("@")[2].partition(":")[0]
     return host.lower().rstrip(".").endswith(SUFFIX)
 
 
@@ -95,6 +91,12 @@ def parse(target: str, *, dev: bool = False) -> UrlTarget | NamedTarget:
     if target.lower().startswith(PREFIX):
         return _named(target)
     return _url(target, dev=dev)
+
+
+def _authority(target: str) -> str:
+    """Host and what stands around it, in anything like a URL."""
+    found = _AUTHORITY.match(target)
+    return "" if found is None else found.group(1) or found.group(2) or ""
 
 
 def uri(host: str, path: str) -> str:
@@ -108,7 +110,9 @@ def uri(host: str, path: str) -> str:
 def _named(target: str) -> NamedTarget:
     found = _NAMED.fullmatch(target[len(PREFIX) :])
     if found is None:
-        raise BadRequest(f"{target!a} is not a Vercel target. Write {_FORMS}")
+        # Nor is what may be a URL with a password in it.
+        shown = "this" if "//" in target else f"{target!a}"
+        raise BadRequest(f"{shown} is not a Vercel target. Write {_FORMS}")
     parts = found.groupdict()
     path = _normal_path(target, parts["path"] or "/")
     kind, value = Kind.PRODUCTION, ""
@@ -144,6 +148,12 @@ def _branch(written: str) -> str:
 
 
 def _url(target: str, *, dev: bool) -> UrlTarget:
+    # The userinfo is a secret: it is not repeated.
+    if "@" in _authority(target):
+        raise BadRequest(
+            "the URL holds a user name or password, which Vercel does not look at; what opens its"
+            " deployment protection is given as --protection env:NAME"
+        )
     if not _VISIBLE.fullmatch(target):
         raise BadRequest(
             f"{target!a} holds spaces, control or non-ASCII characters; the URL of a Vercel"
@@ -168,12 +178,6 @@ def _url(target: str, *, dev: bool) -> UrlTarget:
 
 
 def _check_parts(target: str, parts: SplitResult, port: int | None) -> None:
-    # The userinfo is a secret: it is not repeated.
-    if "@" in parts.netloc:
-        raise BadRequest(
-            "the URL holds a user name or password, which Vercel does not look at; a secret for its"
-            " deployment protection is given as --protection env:NAME"
-        )
     if parts.scheme.lower() != "https" or not parts.netloc:
         host = target.partition("://")[2] or target.lstrip("/")
         raise BadRequest(

@@ -147,7 +147,7 @@ def reach_hosts() -> None:
                 }
             ]
 
-    connector.DefaultResolver = Resolver  # type: ignore[misc]
+    setattr(connector, "DefaultResolver", Resolver)  # noqa: B010  # not exported
 
 
 def _passed_on(headers: dict[str, str]) -> dict[str, str]:
