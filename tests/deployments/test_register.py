@@ -237,6 +237,9 @@ class Latest:
 class Following(Adapters):
     """Only that adapter is installed."""
 
+    def names(self) -> list[str]:
+        return [Latest.name]
+
     def get(self, name: str) -> Adapter:
         return Latest()
 
