@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from steadfaas.errors import BadRequest
+from steadfaas.errors import BadRequest, Verdict
 from steadfaas.spi import ANYBODY, Access, Expiry, Promise
 from steadfaas_adapters.vercel import failures
 from steadfaas_adapters.vercel import target as grammar
@@ -59,8 +59,14 @@ class Vercel:
     async def diagnose(
         self, endpoint: Endpoint, status: int, headers: Mapping[str, str], text: str
     ) -> AttemptFailure | None:
-        """What an answer of Vercel's own means. Nobody is asked."""
-        return failures.diagnose(status, headers, text, endpoint.uri)
+        """What an answer of Vercel's own means. That a deployment is gone is believed unless
+        Vercel's API says otherwise."""
+        failure = failures.diagnose(status, headers, text, endpoint.uri)
+        if failure is None or failure.verdict is not Verdict.GONE:
+            return failure
+        from steadfaas_adapters.vercel import control
+
+        return failures.contradicted(failure) if await control.still_there(endpoint) else failure
 
     def protect(self, secrets: Sequence[str]) -> Mapping[str, str]:
         """The header of Protection Bypass for Automation. Raises BadRequest."""

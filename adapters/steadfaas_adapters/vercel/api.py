@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PAGE: Final = 100
 _MISSING: Final = frozenset({404, 410})
+# How a plan without some feature may answer; that the token is good, another answer has shown.
+_NOT_HAD: Final = frozenset({402, 403}) | _MISSING
 
 
 def has_token() -> bool:
@@ -98,7 +100,7 @@ class Vercel:
             query = {**self._asking, "state": "ACTIVE"}
             found = (await self._session.read(RollingReleases, path, query)).release
         except ApiRefusal as error:
-            if error.http_status not in _MISSING:
+            if error.http_status not in _NOT_HAD:
                 raise
             return None
         return found if found is not None and found.state == "ACTIVE" else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
 from steadfaas.errors import BadRequest, Conflict, DiscoveryError
-from steadfaas.spi import EndpointReference, Evidence, Promise, Version
+from steadfaas.spi import Endpoint, EndpointReference, Evidence, Promise, Version
 from steadfaas_adapters.vercel import leases, select, settings, target
 from steadfaas_adapters.vercel.api import Vercel, has_token, missing, vercel
 from steadfaas_adapters.vercel.facts import facts_of, state_of, written_time
@@ -19,6 +20,8 @@ NAME: Final = "vercel"
 # Facts that may not change while it is the same deployment.
 _FIXED: Final = ("deployment_id", "project_id", "created_at", "target", "commit")
 _DAY_MS: Final = 86_400_000
+# An attempt waits for the API's opinion no longer.
+_DOUBT_SECONDS: Final = 5.0
 
 
 async def resolve(text: str, promise: Promise) -> EndpointReference:
@@ -87,6 +90,20 @@ async def verify(reference: EndpointReference) -> list[str]:
         if before is not None and before != now.get(name):
             problems.append(f"{name} is {now.get(name, 'not told')}, and was {before}.")
     return problems
+
+
+async def still_there(endpoint: Endpoint) -> bool:
+    """Whether Vercel's API shows a deployment as callable, of which its hosts say that it is gone.
+
+    Where the API cannot be asked, or not soon, the hosts are believed.
+    """
+    host, team = urlsplit(endpoint.uri).netloc, endpoint.facts.get("team")
+    try:
+        async with asyncio.timeout(_DOUBT_SECONDS), vercel(team or settings.load().team) as api:
+            found = await api.deployment(endpoint.facts.get("deployment_id") or host)
+    except (BadRequest, DiscoveryError, TimeoutError):
+        return False
+    return found.ready and found.url == host
 
 
 async def retire(reference: EndpointReference) -> None:

@@ -47,7 +47,7 @@ def state_of(found: Deployment) -> str:
 
 def written_time(text: str) -> int:
     """A time among the facts, in ms since the epoch."""
-    return int(datetime.fromisoformat(text).timestamp() * 1000)
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def _target(found: Deployment) -> str:

@@ -102,6 +102,15 @@ def diagnose(status: int, headers: Mapping[str, str], text: str, uri: str) -> At
     return None
 
 
+def contradicted(failure: AttemptFailure) -> AttemptFailure:
+    """What it means that a deployment is gone, when Vercel's API says that it is not."""
+    answered = failure.message.partition(". ")[0]
+    return AttemptFailure(
+        _CODES[Verdict.RETRY],
+        f"{answered}, but its API shows the deployment as ready: this should pass by itself",
+    )
+
+
 def _failure(
     code: str, verdict: Verdict, status: int, headers: Mapping[str, str], uri: str
 ) -> AttemptFailure:

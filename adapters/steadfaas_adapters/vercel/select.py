@@ -66,7 +66,7 @@ async def _production(api: Vercel, project: Project) -> Deployment:
 
 
 async def _newest(api: Vercel, project: Project, **wanted: str) -> Deployment | None:
-    """The newest ready one; if none is ready, the newest of all."""
+    """The best of those that the API's filter `wanted` lets through."""
     seen: list[Deployment] = []
     async for page in api.deployments(project.id, **wanted):
         seen += page
@@ -95,5 +95,9 @@ async def _by_prefix(api: Vercel, project: Project, prefix: str) -> Deployment |
 
 
 def _best(seen: list[Deployment]) -> Deployment | None:
-    ranked = sorted(seen, key=lambda each: (each.ready, not each.removed, each.created))
-    return ranked[-1] if ranked else None
+    """The newest ready one; or else the newest that may become so; or else the newest."""
+
+    def rank(each: Deployment) -> tuple[bool, bool, int]:
+        return each.ready, each.state in UNDER_WAY and not each.removed, each.created
+
+    return max(seen, key=rank, default=None)

@@ -9,9 +9,18 @@ from multidict import CIMultiDict
 
 from steadfaas.errors import AttemptFailure, Verdict
 from steadfaas.spi import Endpoint
+from steadfaas.testing import FakeVercel
+from steadfaas.testing.vercel import FakeDeployment
 from steadfaas_adapters.vercel import ADAPTER
 
 URI = "https://shop-3kd9x0a2q-acme.vercel.app/restate"
+
+
+@pytest.fixture(autouse=True)
+def _no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked, except where a test has a Vercel of its own."""
+    for name in ("STEADFAAS_VERCEL_TOKEN", "STEADFAAS_VERCEL_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def diagnose(status: int, text: str = "", **headers: str) -> AttemptFailure | None:
@@ -120,3 +129,35 @@ def test_what_a_header_holds_is_not_repeated_blindly() -> None:
     failure = diagnose(404, x_vercel_error="NOT_FOUND", x_vercel_id="fra1::x\u202e<b>")
     assert failure is not None
     assert "<b>" not in failure.message
+
+
+# --- gone, or not ------------------------------------------------------------------------------
+
+
+def gone(vercel: FakeVercel, made: FakeDeployment) -> AttemptFailure:
+    facts = {"team": "acme", "deployment_id": made.id}
+    endpoint = Endpoint(f"{made.url}/restate", facts=facts)
+    headers = {"x-vercel-error": "DEPLOYMENT_NOT_FOUND"}
+    failure = asyncio.run(ADAPTER.diagnose(endpoint, 404, headers, ""))
+    assert failure is not None
+    return failure
+
+
+def test_gone_is_believed_unless_the_api_says_otherwise(
+    vercel: FakeVercel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEADFAAS_VERCEL_TOKEN", vercel.token)
+    shop = vercel.project("shop")
+    made = shop.deploy()
+    failure = gone(vercel, made)
+    assert (failure.verdict, failure.code) == (Verdict.RETRY, "RT0010")
+    assert "but its API shows the deployment as ready" in failure.message
+    assert "will not come back" not in failure.message
+    shop.expire(made)
+    assert gone(vercel, made).verdict is Verdict.GONE
+    shop.delete(made)
+    assert gone(vercel, made).verdict is Verdict.GONE
+    monkeypatch.setenv("STEADFAAS_VERCEL_TOKEN", "revoked")
+    assert gone(vercel, shop.deploy()).verdict is Verdict.GONE
+    monkeypatch.setenv("STEADFAAS_VERCEL_RETENTION_PREVIEW_DAYS", "never")
+    assert gone(vercel, shop.deploy()).verdict is Verdict.GONE

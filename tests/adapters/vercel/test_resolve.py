@@ -242,6 +242,13 @@ def test_what_is_still_built_is_worth_another_try(vercel: FakeVercel, state: str
     assert resolve("vercel:acme/shop@branch:main").uri == f"{made.url}/"
 
 
+def test_what_is_built_counts_more_than_what_failed_later(vercel: FakeVercel) -> None:
+    shop = vercel.project("shop")
+    shop.deploy(branch="main", state="BUILDING")
+    shop.deploy(branch="main", state="CANCELED")
+    assert "is BUILDING" in refused("vercel:acme/shop@branch:main")
+
+
 @pytest.mark.parametrize("state", ["ERROR", "CANCELED", "BLOCKED"])
 def test_what_failed_is_refused_with_vercels_words(vercel: FakeVercel, state: str) -> None:
     made = vercel.project("shop").deploy(branch="main", state=state, error="Command exited with 1.")

@@ -109,6 +109,30 @@ def test_pinned_paused_and_resumed(
     assert {each.host for each in vercel.called} == {first.host, second.host}
 
 
+def test_versions_are_looked_after_from_the_command_line(
+    vercel: FakeVercel,
+    engine: SteadfaasEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shop = vercel.project("shop")
+    with served("v1") as one, served("v2") as two:
+        first = _released(shop, one)
+        v1 = engine.deploy(f"{first.url}{PATH}")
+        second = _released(shop, two)
+        v2 = engine.deploy(f"vercel:acme/shop:{PATH}")
+        steadfaas(engine, monkeypatch, "adapters", "versions", f"vercel:acme/shop:{PATH}", "--json")
+        listed = json.loads(capsys.readouterr().out)["versions"]
+        assert [(each["version"], each["deployment"]) for each in listed] == [
+            (second.id, v2),
+            (first.id, v1),
+        ]
+        steadfaas(engine, monkeypatch, "deployments", "verify", v1)
+        steadfaas(engine, monkeypatch, "deployments", "retire", v1, "--yes")
+    assert list(shop.deployments) == [second.id]
+    assert [each["id"] for each in engine.admin("GET", "/deployments")["deployments"]] == [v2]
+
+
 def test_a_deployment_that_is_built_can_be_registered_a_moment_later(
     vercel: FakeVercel, engine: SteadfaasEngine
 ) -> None:
