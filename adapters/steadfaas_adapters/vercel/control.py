@@ -86,9 +86,9 @@ async def verify(reference: EndpointReference) -> list[str]:
         problems.append(f"It is {state_of(found)}.")
     now = facts_of(found)
     for name in _FIXED:
-        before = reference.facts.get(name)
-        if before is not None and before != now.get(name):
-            problems.append(f"{name} is {now.get(name, 'not told')}, and was {before}.")
+        before, after = reference.facts.get(name), now.get(name)
+        if None not in (before, after) and before != after:
+            problems.append(f"{name} is {after}, and was {before}.")
     return problems
 
 

@@ -26,7 +26,7 @@ async def find(api: Vercel, wanted: NamedTarget) -> Deployment:
         return await _production(api, project)
     if wanted.kind is Kind.BRANCH:
         found = await _newest(api, project, branch=wanted.value)
-        what = f"branch '{wanted.value}'"
+        what = f"branch {wanted.value!a}"
     elif len(wanted.value) == _WHOLE_SHA:
         found = await _newest(api, project, sha=wanted.value)
         what = f"commit {wanted.value}"
@@ -66,12 +66,20 @@ async def _production(api: Vercel, project: Project) -> Deployment:
 
 
 async def _newest(api: Vercel, project: Project, **wanted: str) -> Deployment | None:
-    """The best of those that the API's filter `wanted` lets through."""
+    """The best of those that the API's filter (`branch`, `sha`) lets through.
+
+    What an API that did not know the filter would let through is not taken.
+    """
     seen: list[Deployment] = []
     async for page in api.deployments(project.id, **wanted):
-        seen += page
+        seen += [
+            each
+            for each in page
+            if each.ref in (None, wanted.get("branch", each.ref))
+            and each.commit in (None, wanted.get("sha", each.commit))
+        ]
         # Later pages are older.
-        if any(each.ready for each in page):
+        if any(each.ready for each in seen):
             break
     return _best(seen)
 

@@ -12,7 +12,7 @@ import restate
 import uvicorn
 from uvicorn.server import ServerState
 
-from steadfaas.testing.local_lambda.loop_thread import LoopThread
+from steadfaas.testing.loop_thread import LoopThread
 
 PATH = "/api/restate"
 

@@ -203,6 +203,17 @@ def test_the_beginning_of_two_commits(vercel: FakeVercel) -> None:
     assert resolve("vercel:acme/shop@commit:3f2c91e0a").uri == f"{made.url}/"
 
 
+def test_an_api_that_ignores_a_filter_misleads_nobody(
+    vercel: FakeVercel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = vercel.project("shop")
+    made = shop.deploy(branch="main", commit=FIRST)
+    shop.deploy(branch="feat/x", commit=OTHER)
+    monkeypatch.setattr("steadfaas.testing.vercel.api._wanted", lambda each, query: True)
+    assert resolve(f"vercel:acme/shop@commit:{FIRST}").uri == f"{made.url}/"
+    assert resolve("vercel:acme/shop@branch:main").uri == f"{made.url}/"
+
+
 def test_an_old_commit_is_found_pages_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeVercel(page_size=2) as vercel:
         for name, value in vercel.env().items():

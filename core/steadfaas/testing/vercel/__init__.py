@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from steadfaas.testing.hosts import Answer, Called, LoopbackHosts
-from steadfaas.testing.local_lambda.loop_thread import LoopThread
+from steadfaas.testing.loop_thread import LoopThread
 from steadfaas.testing.vercel.api import Answered, Api
 from steadfaas.testing.vercel.model import SUFFIX, FakeDeployment, FakeProject, Team
 
