@@ -117,8 +117,7 @@ async def retire(reference: EndpointReference) -> None:
             raise
         _check_identity(found, reference)
         await _check_unneeded(api, found)
-        await leases.drop(api, found.id)
-        await api.delete(found.id)
+        await api.delete(found.id)  # its aliases go with it, our lease too
 
 
 async def hold(reference: EndpointReference) -> str:

@@ -170,6 +170,7 @@ def test_a_lease_is_an_alias(vercel: FakeVercel) -> None:
     known = reference(made)
     said = asyncio.run(ADAPTER.hold(known))
     assert asyncio.run(ADAPTER.hold(known)) == said
+    assert [each.method for each in vercel.answered].count("POST") == 1
     [host] = shop.aliases
     assert host in said
     assert host.startswith("steadfaas-hold-")

@@ -99,10 +99,10 @@ class Api:
             raise Refusal(429, "rate_limited", "Too many requests", **after)
         if request.headers.get("authorization") != f"Bearer {self._token}":
             raise Refusal(403, "forbidden", "Not authorized")
-        asked = request.query.get("teamId") or request.query.get("slug")
-        if asked is None:  # everything here belongs to the team
+        id, slug = request.query.get("teamId"), request.query.get("slug")
+        if id is None and slug is None:  # everything here belongs to the team
             raise Refusal(404, "not_found", "Not found")
-        if asked not in (self._team.slug, self._team.id):
+        if id not in (None, self._team.id) or slug not in (None, self._team.slug):
             raise Refusal(403, "forbidden", "Not authorized")
 
     # --- answers -------------------------------------------------------------------------------
