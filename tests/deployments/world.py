@@ -200,6 +200,7 @@ def installed_adapters() -> Adapters:
         "cloudflare": "cloudflare",
         "deno-deploy": "deno_deploy",
         "plain-http": "plain_http",
+        "vercel": "vercel",
     }
     return Adapters(
         EntryPoint(name, f"steadfaas_adapters.{home}:ADAPTER", GROUP)

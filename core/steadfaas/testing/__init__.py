@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from steadfaas.testing.kit import Steadfaas
     from steadfaas.testing.local_lambda import LocalLambda
     from steadfaas.testing.stories import JournalEntry
+    from steadfaas.testing.vercel import FakeVercel
 
 __all__ = [
     "AsgiApp",
@@ -30,6 +31,7 @@ __all__ = [
     "Drain",
     "DrainState",
     "EngineDidNotStart",
+    "FakeVercel",
     "Findings",
     "Invocation",
     "InvocationFailed",
@@ -53,6 +55,7 @@ _HOMES: Final = {
     "testing.kit": ("Steadfaas",),
     "testing.local_lambda": ("LocalLambda",),
     "testing.stories": ("JournalEntry",),
+    "testing.vercel": ("FakeVercel",),
 }
 
 

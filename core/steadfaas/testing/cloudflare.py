@@ -22,7 +22,7 @@ from uuid import UUID, uuid5
 from aiohttp import web
 
 from steadfaas.testing.gateway import Answer, Called, Gateway
-from steadfaas.testing.local_lambda.loop_thread import LoopThread
+from steadfaas.testing.loop_thread import LoopThread
 
 ACCOUNT: Final = "0123456789abcdef0123456789abcdef"
 TOKEN: Final = "cf-token-of-the-fake"

@@ -24,7 +24,7 @@ from typing import Any, Final, Literal, Self
 from aiohttp import web
 
 from steadfaas.testing.gateway import Answer, Called, Gateway
-from steadfaas.testing.local_lambda.loop_thread import LoopThread
+from steadfaas.testing.loop_thread import LoopThread
 
 Status = Literal["skipped", "queued", "building", "succeeded", "failed"]
 

@@ -15,9 +15,9 @@ from steadfaas.errors import SteadfaasError
 from steadfaas.testing.local_lambda import variables
 from steadfaas.testing.local_lambda.archive import Code, package
 from steadfaas.testing.local_lambda.log_streams import LogStreams
-from steadfaas.testing.local_lambda.loop_thread import LoopThread
 from steadfaas.testing.local_lambda.names import LATEST, Place
 from steadfaas.testing.local_lambda.report import Report
+from steadfaas.testing.loop_thread import LoopThread
 
 _RUNTIME: Final = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
