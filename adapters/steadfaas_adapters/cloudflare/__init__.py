@@ -3,7 +3,8 @@
 | file | what it knows |
 | --- | --- |
 | `target.py` | what may be written, and what each form means |
-| `control.py` | which version is meant, whether it is unchanged; delete one |
+| `choice.py` | which version is meant, and the proof that an address is one's own |
+| `control.py` | what is recorded of it; all versions; whether one is unchanged; delete one |
 | `api.py` | the routes of the API, and the fields of its answers that are used |
 | `failures.py` | the answers that are Cloudflare's own, and their verdicts |
 | `standing.py` | whether a version is gone or only switched off |

@@ -89,7 +89,7 @@ async def _look(endpoint: Endpoint) -> Finding:
 async def _asked(account: str, worker: str, version: str) -> Finding:
     from steadfaas_adapters._control_plane import ApiRefusal
     from steadfaas_adapters.cloudflare.api import cloudflare, missing
-    from steadfaas_adapters.cloudflare.control import SWITCH_ON
+    from steadfaas_adapters.cloudflare.choice import SWITCH_ON
 
     async with cloudflare() as api:
         try:

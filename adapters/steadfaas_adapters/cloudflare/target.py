@@ -134,8 +134,8 @@ def parse(target: str, *, any_version: bool = False) -> CloudflareTarget:
 
 
 def _named(target: str, rest: str, *, any_version: bool) -> CloudflareTarget:
-    name, asked, query = rest.partition("?")
-    path = _mount(target, query) if asked else ""
+    name, mounted, path = rest.partition(":/")
+    path = _path(target, f"/{path}") if mounted else ""
     owner, at, qualifier = name.partition("@")
     account, slash, worker = owner.rpartition("/")
     if slash and not _ACCOUNT.fullmatch(account):
@@ -164,16 +164,6 @@ def _qualified(target: str, qualifier: str) -> tuple[Kind, str]:
             raise BadRequest(f"a tag has 1 to {_LONGEST_TAG} characters, unlike that of {target!a}")
         return Kind.TAG, tag
     raise BadRequest(f"{target!a} does not say which version. {_FORMS}")
-
-
-def _mount(target: str, query: str) -> str:
-    name, _, path = query.partition("=")
-    if name != "path" or not path.startswith("/"):
-        raise BadRequest(
-            f"behind the '?' of {target!a} stands where the SDK's endpoint is mounted, and nothing"
-            " else: '?path=/restate'"
-        )
-    return _path(target, path)
 
 
 # --- URLs --------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ that revision alone (docs.deno.com/deploy/reference/timelines). Nobody can tell 
 an address is one: an app may be called `shop-rh2r15rgy802`, too. So the grammar refuses what
 certainly moves and says what was meant; the control plane proves the rest.
 
-An SDK endpoint that is not served at the root has its path in the address itself, or behind
-`?path=` where an app is named. Git allows no `?` in a branch's name (git-check-ref-format), so the
+An SDK endpoint that is not served at the root has its path in the address itself, or behind a
+colon where an app is named. Git allows none in a branch's name (git-check-ref-format), so the
 two cannot be mistaken for each other.
 """
 
@@ -38,7 +38,7 @@ _SLUG: Final = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 _REVISION: Final = r"[a-z0-9]{8,32}"
 _OWN: Final = re.compile(rf"(?P<app>{_SLUG})-(?P<revision>{_REVISION})")
 _NAMED: Final = re.compile(
-    rf"deno:(?P<org>{_SLUG})/(?P<app>{_SLUG})(?:@(?P<pick>[^?]+))?(?:\?path=(?P<path>/[^?#]*))?"
+    rf"deno:(?P<org>{_SLUG})/(?P<app>{_SLUG})(?:@(?P<pick>[^?]+?))?(?::(?P<path>/[^?#]*))?"
 )
 # What git allows in a branch's name, as far as it matters here (git-check-ref-format).
 _BRANCH: Final = re.compile(r"[^\x00-\x20\x7f~^:?*\[\\/](?:[^\x00-\x20\x7f~^:?*\[\\]*[^/.])?")
@@ -118,7 +118,7 @@ def _named(target: str) -> Target:
     if found is None:
         raise BadRequest(
             f"{target!a} is not a Deno target. {_FORMS}. The path of an endpoint that is not at"
-            " the root goes behind it: '?path=/restate'"
+            " the root goes behind it: ':/restate'"
         )
     path = _path(target, found["path"])
     pick, name = _picked(target, found["pick"])
@@ -182,7 +182,7 @@ def _why_it_moves(target: str, org: str, label: str, path: str) -> str:
     app, timeline, branch = label.partition("--")
     if not re.fullmatch(_SLUG, app):
         return f"{target!a} has no host of the form APP-REVISION.ORG.deno.net. {_FORMS}"
-    mounted = "" if path == "/" else f"?path={path}"
+    mounted = "" if path == "/" else f":{path}"
     if timeline:
         return (
             f"{target!a} is the address of a branch, which moves with every push. Write"

@@ -51,7 +51,7 @@ async def test_a_tag_names_one_version_wherever_its_page_is(cloudflare: FakeClou
     tagged = cloudflare.upload("shop", tag="v1.4.0")
     for _ in range(7):
         cloudflare.upload("shop", tag="later")
-    found = await resolved(f"cloudflare:{ACCOUNT}/shop@tag:v1.4.0?path=/restate")
+    found = await resolved(f"cloudflare:{ACCOUNT}/shop@tag:v1.4.0:/restate")
     assert found.uri == f"{cloudflare.url('shop', tagged)}/restate"
 
 
@@ -226,7 +226,7 @@ async def test_a_wrong_token_is_told_and_not_repeated(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("STEADFAAS_CLOUDFLARE_TOKEN", "planted-wrong-token")
     with pytest.raises(DiscoveryError, match="Check the token") as refused:
-        await resolved("cloudflare:shop@latest")
+        await resolved(f"cloudflare:{ACCOUNT}/shop@latest")
     error: BaseException | None = refused.value
     while error is not None:
         assert "planted-wrong-token" not in f"{error!r} {error}"
@@ -269,7 +269,7 @@ async def test_all_versions_newest_first(cloudflare: FakeCloudflare) -> None:
 
 async def test_what_is_other_than_it_was(cloudflare: FakeCloudflare) -> None:
     version = cloudflare.upload("shop")
-    reference = await resolved("cloudflare:shop@latest?path=/restate")
+    reference = await resolved("cloudflare:shop@latest:/restate")
     assert await ADAPTER.verify(reference) == []
     cloudflare.switch("shop", previews_enabled=False)
     [off, unnamed] = await ADAPTER.verify(reference)
@@ -300,6 +300,21 @@ async def test_retire(cloudflare: FakeCloudflare) -> None:
     await ADAPTER.retire(reference)
     assert list(cloudflare.workers["shop"].versions) == [new.id]
     await ADAPTER.retire(reference)  # it is gone already
+
+
+async def test_an_asserted_version_is_retired_only_where_it_is_found(
+    cloudflare: FakeCloudflare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = cloudflare.upload("shop")
+    asserted = EndpointReference("cloudflare", cloudflare.url("shop", version), Evidence.ASSERTED)
+    monkeypatch.setenv("STEADFAAS_CLOUDFLARE_ACCOUNT", NOBODY)
+    with pytest.raises(DiscoveryError, match=r"nothing was deleted.*set STEADFAAS_CLOUDFLARE_ACC"):
+        await ADAPTER.retire(asserted)
+    monkeypatch.delenv("STEADFAAS_CLOUDFLARE_ACCOUNT")
+    await ADAPTER.retire(asserted)
+    assert not cloudflare.workers["shop"].versions
+    with pytest.raises(DiscoveryError, match="nothing was deleted"):
+        await ADAPTER.retire(asserted)
 
 
 async def test_retire_loses_a_race_in_an_orderly_way(

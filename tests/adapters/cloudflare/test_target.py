@@ -45,7 +45,7 @@ GOOD = [
         CloudflareTarget(Kind.VERSION, "shop", qualifier=VERSION),
     ),
     (
-        "cloudflare:shop@latest?path=/api/restate/",
+        "cloudflare:shop@latest:/api/restate/",
         CloudflareTarget(Kind.LATEST, "shop", path="/api/restate"),
     ),
 ]
@@ -113,12 +113,12 @@ BAD = [
     ("cloudflare:shop@deadbeef", "does not say which version"),
     ("cloudflare:shop@tag:", "1 to 100 characters"),
     (f"cloudflare:shop@tag:{'t' * 101}", "1 to 100 characters"),
-    ("cloudflare:shop@latest?", "mounted"),
-    ("cloudflare:shop@latest?path=restate", "mounted"),
-    ("cloudflare:shop@latest?mount=/restate", "mounted"),
-    ("cloudflare:shop@latest?path=/a?b", "query or fragment"),
-    ("cloudflare:shop@latest?path=/a#b", "query or fragment"),
-    ("cloudflare:shop@latest?path=/../a", "dotted steps"),
+    ("cloudflare:shop@latest:", "does not say which version"),
+    ("cloudflare:shop@latest:restate", "does not say which version"),
+    ("cloudflare:shop@latest?path=/restate", "does not say which version"),
+    ("cloudflare:shop@latest:/a?b", "query or fragment"),
+    ("cloudflare:shop@latest:/a#b", "query or fragment"),
+    ("cloudflare:shop@latest:/../a", "dotted steps"),
 ]
 
 

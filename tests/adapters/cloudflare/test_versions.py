@@ -20,8 +20,8 @@ from steadfaas.testing import Refused, SteadfaasEngine
 from steadfaas.testing.cloudflare import ACCOUNT, FakeCloudflare
 from tests.support import npm, workers
 
-# Long enough to release the next version meanwhile, and to delete the old one (milliseconds).
-NAP = 5000
+# Long enough to release the next version meanwhile, or to delete the old one (milliseconds).
+NAP = 4000
 PATIENCE_SECONDS = 40.0
 CLIENT_ID, CLIENT_SECRET = "planted-client-id.access", "planted-client-secret-7d0c2f"
 TOKEN = "planted-api-token-91b5aa"
@@ -102,9 +102,9 @@ def test_a_deleted_version_pauses_what_is_pinned_to_it(
     engine.deploy(cloudflare.url("shop", v1))
     lost = engine.send("Shop/order", NAP)
     _until(lambda: lost.status == "suspended")
+    cloudflare.delete("shop", v1)
     cloudflare.upload("shop", runtimes.v2)
     second = engine.deploy(f"cloudflare:{ACCOUNT}/shop@latest")
-    cloudflare.delete("shop", v1)
 
     _until(lambda: lost.status == "paused")
     failure = lost.describe()["last_failure"]

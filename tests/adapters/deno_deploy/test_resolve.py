@@ -56,11 +56,11 @@ def test_names_mean_what_is_there_now(platform: FakeDeno) -> None:
         "deno:acme/shop@branch:feat/cart": second,
         "deno:acme/shop": third,
         f"deno:acme/shop@{second.id}": second,
-        "deno:acme/shop@production?path=/restate": first,
+        "deno:acme/shop@production:/restate": first,
     }
     for target, revision in meant.items():
         found = resolve(target)
-        _, _, path = target.partition("?path=/")
+        _, _, path = target.partition(":/")
         assert (found.uri, found.evidence) == (revision.url + path, Evidence.CONTROL_PLANE)
 
     platform.activate(third)
@@ -223,7 +223,7 @@ def test_without_a_token_there_is_the_word_of_whoever_registers(
     found = resolve(url, Promise.IMMUTABLE)
     assert (found.uri, found.evidence) == (url, Evidence.ASSERTED)
     assert "development context" in found.facts["variables"]
-    assert resolve("deno:acme/shop@rh2r15rgy802?path=/restate", Promise.IMMUTABLE) == found
+    assert resolve("deno:acme/shop@rh2r15rgy802:/restate", Promise.IMMUTABLE) == found
     assert resolve(url, Promise.DEV).evidence is Evidence.MUTABLE
     # A name is no version that anybody could promise anything about.
     with refused(403, "STEADFAAS_DENO_TOKEN"):

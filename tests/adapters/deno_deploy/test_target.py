@@ -43,19 +43,19 @@ TAKEN = [
     ("deno:acme/shop@branch:feat/cart@2", named(Pick.BRANCH, "feat/cart@2")),
     ("deno:acme/shop@branch:fix-#12", named(Pick.BRANCH, "fix-#12")),
     ("deno:acme/shop@branch:path=/x", named(Pick.BRANCH, "path=/x")),
-    ("deno:acme/shop?path=/restate", named(Pick.NEWEST, path="/restate")),
-    ("deno:acme/shop@production?path=/restate/", named(Pick.PRODUCTION, path="/restate")),
-    ("deno:acme/shop@branch:main?path=/a/b", named(Pick.BRANCH, "main", "/a/b")),
+    ("deno:acme/shop:/restate", named(Pick.NEWEST, path="/restate")),
+    ("deno:acme/shop@production:/restate/", named(Pick.PRODUCTION, path="/restate")),
+    ("deno:acme/shop@branch:main:/a/b", named(Pick.BRANCH, "main", "/a/b")),
     (f"deno:acme/my-{ID}@production", named(Pick.PRODUCTION, app=f"my-{ID}")),
 ]
 
 REFUSED = [
     # What moves: the sentence says what to write.
     ("https://shop.acme.deno.net", "Write 'deno:acme/shop@production' to register"),
-    ("https://my-shop.acme.deno.net/x", "Write 'deno:acme/my-shop@production?path=/x'"),
+    ("https://my-shop.acme.deno.net/x", "Write 'deno:acme/my-shop@production:/x'"),
     ("https://SHOP.acme.deno.net", "Write 'deno:acme/shop@production'"),
     ("https://shop--main.acme.deno.net", "Write 'deno:acme/shop@branch:main'"),
-    ("https://shop--main.acme.deno.net/x/", "Write 'deno:acme/shop@branch:main?path=/x'"),
+    ("https://shop--main.acme.deno.net/x/", "Write 'deno:acme/shop@branch:main:/x'"),
     (f"https://shop--{ID}.acme.deno.net", "is the address of a branch"),
     (f"https://shop--fix-{ID}.acme.deno.net", "is the address of a branch"),
     # What is dead.
@@ -101,9 +101,9 @@ REFUSED = [
     ("deno:acme/shop@branch:a/", "picks no revision"),
     ("deno:acme/shop@commit:3f2c91e", "picks no revision"),
     ("deno:acme/shop?path=restate", "is not a Deno target"),
-    ("deno:acme/shop?path=/a?b", "is not a Deno target"),
+    ("deno:acme/shop:/a?b", "is not a Deno target"),
     ("deno:acme/shop?mount=/a", "is not a Deno target"),
-    ("deno:acme/shop?path=//a", "has a path with"),
+    ("deno:acme/shop://a", "has a path with"),
     ("deno:127.0.0.1/shop", "is not a Deno target"),
     ("deno:Acme/shop", "is not a Deno target"),
     ("DENO:acme/shop", "is not a Deno target"),

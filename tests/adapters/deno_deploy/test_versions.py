@@ -33,7 +33,7 @@ def test_all_built_revisions_newest_first_over_all_pages() -> None:
         platform.deploy("shop", status="failed")
         platform.deploy("shop", status="building")
         platform.delete(made[0])
-        found = run(ADAPTER.list_versions("deno:acme/shop?path=/restate"))
+        found = run(ADAPTER.list_versions("deno:acme/shop:/restate"))
     assert [each.label for each in found] == [each.id for each in reversed(made[1:])]
     assert [each.names for each in found] == [
         (),
