@@ -9,7 +9,7 @@ import pytest
 from steadfaas.errors import BadRequest
 from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence, Promise
 from steadfaas.testing.adapter_contract import AdapterContract
-from steadfaas_adapters import aws_lambda, plain_http
+from steadfaas_adapters import aws_lambda, cloudflare, deno_deploy, plain_http, vercel
 
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:greeter"
 
@@ -18,6 +18,42 @@ class TestAwsLambda(AdapterContract):
     adapter = aws_lambda.ADAPTER
     refused = (FUNCTION, f"{FUNCTION}:live", f"{FUNCTION}:$LATEST", "lambda:", "lambda:a b")
     foreign = ("http://127.0.0.1:9080", "https://shop-abc.vercel.app", "greeter")
+
+
+class TestVercel(AdapterContract):
+    adapter = vercel.ADAPTER
+    refused = (
+        "https://shop-git-main-acme.vercel.app",
+        "https://shop.vercel.app",
+        "http://shop-3kd9x0a2q-acme.vercel.app",
+        "vercel:",
+        "vercel:acme",
+    )
+    foreign = (FUNCTION, "https://shop.example", "deno:acme/shop", "https://vercel.app.example")
+
+
+class TestDenoDeploy(AdapterContract):
+    adapter = deno_deploy.ADAPTER
+    refused = (
+        "https://shop.acme.deno.net",
+        "https://shop--main.acme.deno.net",
+        "https://shop-rh2r15rgy802.deno.dev",
+        "deno:",
+        "deno:acme",
+    )
+    foreign = (FUNCTION, "https://deno.net.example", "vercel:acme/shop", "http://127.0.0.1")
+
+
+class TestCloudflare(AdapterContract):
+    adapter = cloudflare.ADAPTER
+    refused = (
+        "https://shop.acme.workers.dev",
+        "https://live-shop.acme.workers.dev",
+        "http://1f2e3d4c-shop.acme.workers.dev",
+        "cloudflare:",
+        "cloudflare:acme",
+    )
+    foreign = (FUNCTION, "https://workers.dev.example", "lambda:greeter")
 
 
 class TestPlainHttp(AdapterContract):

@@ -36,7 +36,7 @@ def _loaded_by(module: str) -> set[str]:
         ("steadfaas.errors", set()),
         ("steadfaas.durations", set()),
         ("steadfaas.testing", set()),
-        ("steadfaas_adapters.cloudflare", set()),
+        ("steadfaas_adapters.cloudflare", {"asyncio", "ssl"}),
         ("steadfaas_adapters.deno_deploy", set()),
         ("steadfaas_adapters.vercel", set()),
         # http.client, which speaks to the admin API, brings ssl along.

@@ -53,13 +53,12 @@ def versions(
     found = platforms.run(adapter.list_versions(target, access))
     deployed = _deployed()
     if as_json:
-        render.print_json({"versions": [_as_json(each, deployed.get(each.uri)) for each in found]})
+        render.print_json({"versions": [_as_json(each, _of(each, deployed)) for each in found]})
         return
     render.print_table(
         ("VERSION", "NAMES", "PUBLISHED", "DEPLOYMENT", "STATE", "UNFINISHED"),
-        [_row(each, deployed.get(each.uri)) for each in found],
-        empty="No published versions. Publish one with"
-        f" 'steadfaas deployments register {target} --publish'.",
+        [_row(each, _of(each, deployed)) for each in found],
+        empty=_none(adapter, target),
     )
 
 
@@ -87,6 +86,27 @@ def _deployed() -> dict[str, Any]:
         typer.echo(f"Note: what is registered is not known. {error.message}", err=True)
         return {}
     return {each.get("arn") or each.get("uri"): each for each in listed}
+
+
+def _of(version: Version, deployed: dict[str, Any]) -> dict[str, Any] | None:
+    """The deployment of a version, wherever in it the endpoint is mounted."""
+    base = version.uri.rstrip("/")
+    for uri, deployment in deployed.items():
+        if uri == version.uri or uri.startswith(f"{base}/"):
+            found: dict[str, Any] = deployment
+            return found
+    return None
+
+
+def _none(adapter: object, target: str) -> str:
+    from steadfaas.spi import Publishes
+
+    if not isinstance(adapter, Publishes):
+        return "No versions."
+    return (
+        "No published versions. Publish one with"
+        f" 'steadfaas deployments register {target} --publish'."
+    )
 
 
 def _row(version: Version, deployment: dict[str, Any] | None) -> tuple[str, ...]:

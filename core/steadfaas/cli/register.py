@@ -35,7 +35,8 @@ def register(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="What serves the handlers: http://host:port/…, arn:…, lambda:NAME[@ALIAS].",
+            help="What serves the handlers: http://host:port/…, arn:…, or a name on a platform"
+            " (lambda:NAME@ALIAS, vercel:TEAM/PROJECT@production, deno:…, cloudflare:…).",
         ),
     ],
     force: Annotated[

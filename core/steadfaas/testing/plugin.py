@@ -15,16 +15,20 @@ keywords are those of `steadfaas.testing.Steadfaas`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 if TYPE_CHECKING:
+    from steadfaas.testing.cloudflare import FakeCloudflare
+    from steadfaas.testing.deno import FakeDeno
     from steadfaas.testing.engine import SteadfaasEngine
     from steadfaas.testing.kit import Steadfaas
     from steadfaas.testing.local_lambda import LocalLambda
+    from steadfaas.testing.vercel import FakeVercel
 
+_PLATFORMS: Final = ("local_lambda", "fake_vercel", "fake_deno", "fake_cloudflare")
 _KIT = pytest.StashKey["Steadfaas"]()
 _SECTION = "steadfaas timeline"
 # They would lead AWS's clients to the credentials of whoever runs the tests.
@@ -84,17 +88,53 @@ def publish(local_lambda: LocalLambda) -> Callable[..., str]:
 
 
 @pytest.fixture
+def fake_vercel(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeVercel]:
+    """A Vercel without an account; adapters and engines of the test use it."""
+    from steadfaas.testing.vercel import FakeVercel
+
+    with FakeVercel() as fake:
+        _set(monkeypatch, fake.env())
+        yield fake
+
+
+@pytest.fixture
+def fake_deno(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDeno]:
+    """A Deno Deploy without an account; adapters and engines of the test use it."""
+    from steadfaas.testing.deno import FakeDeno
+
+    with FakeDeno() as fake:
+        _set(monkeypatch, fake.env())
+        yield fake
+
+
+@pytest.fixture
+def fake_cloudflare(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCloudflare]:
+    """A Cloudflare without an account; adapters and engines of the test use it."""
+    from steadfaas.testing.cloudflare import FakeCloudflare
+
+    with FakeCloudflare() as fake:
+        _set(monkeypatch, fake.env())
+        yield fake
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
 def steadfaas_engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SteadfaasEngine]:
     """An engine in a process of its own, with real ports and real time.
 
-    It calls the Lambda of the fixture `local_lambda`, where the test uses that.
+    It calls the platforms of the other fixtures that the test uses.
     """
     from steadfaas.testing.engine import SteadfaasEngine
 
-    if "local_lambda" in request.fixturenames:
-        request.getfixturevalue("local_lambda")  # before the engine takes over the environment
+    for platform in _PLATFORMS:
+        if platform in request.fixturenames:
+            request.getfixturevalue(platform)  # before the engine takes over the environment
     with SteadfaasEngine(tmp_path_factory.mktemp("steadfaas")) as engine:
         yield engine
 
