@@ -36,6 +36,10 @@ PLANTED = {
         "steadfaas_adapters",
         "import steadfaas.store",
     ),
+    "Adapters do not know one another": (
+        "steadfaas_adapters.cloudflare",
+        "import steadfaas_adapters.vercel",
+    ),
     "Only the query process loads the SQL engine": ("steadfaas.servers", "import pyarrow"),
 }
 
