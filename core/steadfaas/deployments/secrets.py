@@ -18,6 +18,8 @@ from steadfaas.errors import AttemptFailure, BadRequest, Verdict
 from steadfaas.wire.jsonshape import show
 
 _REFERENCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,255}|file:[\x21-\x7e]{1,1024}")
+# Who reaches the admin API must not get at what the engine itself works with.
+_OURS: Final = re.compile(r"env:(?:STEADFAAS|AWS)_")
 _VALUE: Final = re.compile(r"[\x20-\x7e]{1,16384}")
 
 
@@ -26,6 +28,11 @@ def secret_headers(given: Mapping[str, str]) -> Headers:
     not repeated, because somebody may have written the secret itself."""
     headers = additional_headers(given)
     for name, reference in headers:
+        if _OURS.match(reference):
+            raise BadRequest(
+                f"The request field 'secret_headers' is invalid. Reason: '{reference}' is a secret of"
+                " the engine itself, which no endpoint gets."
+            )
         if not is_reference(reference):
             raise BadRequest(
                 f"The request field 'secret_headers' is invalid. Reason: the value of {show(name)}"
