@@ -148,7 +148,7 @@ def test_every_steadfaas_command_named_exists() -> None:
     """Also those in tables: their words must be known to the command line."""
     shown = "\n".join(re.findall(r"^```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
     spans = "\n".join(re.findall(r"`(steadfaas [^`\n]+)`", README))
-    named = set(re.findall(r"^steadfaas ([a-z]+(?: [a-z]+)?)\b", f"{shown}\n{spans}", re.MULTILINE))
+    named = set(re.findall(r"^steadfaas ([a-z-]+(?: [a-z]+)?)\b", f"{shown}\n{spans}", re.MULTILINE))
     assert {"up", "deployments register"} <= named
     for words in sorted(named):
         done = subprocess.run(
