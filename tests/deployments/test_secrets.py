@@ -30,7 +30,7 @@ def test_references_are_kept_and_secrets_looked_up(
         ("env:A B", "must say where"),
         ("file:", "must say where"),
         ("vault:key", "must say where"),
-        ("env:STEADFAAS_VERCEL_TOKEN", "no endpoint gets"),
+        ("env:STEADFAAS_VERCEL_TOKEN", "no endpoint gets it"),
         ("env:AWS_SECRET_ACCESS_KEY", "no endpoint gets"),
     ],
 )

@@ -148,14 +148,15 @@ def test_every_steadfaas_command_named_exists() -> None:
     """Also those in tables: their words must be known to the command line."""
     shown = "\n".join(re.findall(r"^```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
     spans = "\n".join(re.findall(r"`(steadfaas [^`\n]+)`", README))
-    named = set(re.findall(r"^steadfaas ([a-z-]+(?: [a-z]+)?)\b", f"{shown}\n{spans}", re.MULTILINE))
+    words = r"^steadfaas ([a-z-]+(?: [a-z]+)?)\b"
+    named = set(re.findall(words, f"{shown}\n{spans}", re.MULTILINE))
     assert {"up", "deployments register"} <= named
-    for words in sorted(named):
+    for command in sorted(named):
         done = subprocess.run(
-            [sys.executable, "-m", "steadfaas", *words.split(), "--help"],
+            [sys.executable, "-m", "steadfaas", *command.split(), "--help"],
             env={**os.environ, "PYTHONPATH": str(ROOT / "core")},
             capture_output=True,
             text=True,
             timeout=20,
         )
-        assert done.returncode == 0, f"steadfaas {words}: {done.stderr}"
+        assert done.returncode == 0, f"steadfaas {command}: {done.stderr}"

@@ -30,8 +30,8 @@ def secret_headers(given: Mapping[str, str]) -> Headers:
     for name, reference in headers:
         if _OURS.match(reference):
             raise BadRequest(
-                f"The request field 'secret_headers' is invalid. Reason: '{reference}' is a secret of"
-                " the engine itself, which no endpoint gets."
+                f"The request field 'secret_headers' is invalid. Reason: '{reference}' belongs to"
+                " the engine itself, and no endpoint gets it."
             )
         if not is_reference(reference):
             raise BadRequest(
