@@ -40,6 +40,9 @@ class Idle:
 class OnIdle(Adapters):
     """Only that adapter is installed."""
 
+    def names(self) -> list[str]:
+        return [Idle.name]
+
     def get(self, name: str) -> Adapter:
         return Idle()
 

@@ -23,7 +23,7 @@ READS_ALL = {
     ("deployments", "all_deployments"),
     ("deployments", "all_revisions"),
     *(("deployments", name) for name in ("unfinished", "pinned_to", "first_pinned_to")),
-    *(("deployments", name) for name in ("unpinned", "beyond_versions")),
+    *(("deployments", name) for name in ("unpinned", "beyond_versions", "needs")),
     ("invocations", "count_waiting"),
 }
 # These gather rows of a page or of a list that they were given.
