@@ -148,8 +148,10 @@ def address(target: str) -> dict[str, object]:
 
 def _found(target: str, registered: dict[str, Any]) -> str:
     """The target, and what it led to where that is something else."""
-    uri = registered.get("arn")
-    return f"{target} ({uri})" if uri and uri != target else target
+    if "target" not in address(target):
+        return target
+    uri = registered.get("arn") or registered.get("uri")
+    return f"{target} ({uri})" if uri else target
 
 
 def _outcome(what: str, identifier: str, dry_run: bool, unchanged: bool) -> str:
