@@ -187,8 +187,11 @@ def test_a_check_asks_the_version(tmp_path: Path) -> None:
                 (200, "compatible"),
                 (200, "compatible"),
                 (200, "diverges"),
-                (200, "cannot-tell"),
+                (200, "diverges"),  # it is gone: nothing ran there, and nothing will
             ]
+            reason = reply.json()["reason"]
+            assert reason.startswith("there is no code to go on with it: Lambda refused to run")
+            assert "handler was called" not in reason
             await here.post(f"/restate/awakeables/{one.awakeables.get_nowait()}/resolve", "go")
             assert await here.result(id) == ["one", "go", "one", "one"]
 

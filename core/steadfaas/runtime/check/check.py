@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from steadfaas.deployments.catalog import Catalog, Deployment
+from steadfaas.errors import AttemptFailure, Verdict
 from steadfaas.machine.invocation import Invocation
 from steadfaas.machine.status import Status
 from steadfaas.runtime.check.answers import Answer, Listener
@@ -86,6 +87,14 @@ def _unasked(inv: Invocation, deployment: Deployment, recording: Recording) -> F
     return None
 
 
+class _Gone(Exception):
+    """The platform has the version no more."""
+
+    def __init__(self, failure: AttemptFailure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 class _Replays:
     """Sends one invocation's journal to one deployment, again and again."""
 
@@ -116,6 +125,8 @@ class _Replays:
         failure = await self._exchanges.send(
             self._inv, self._deployment, self._options, listener.take, more={CHECK_HEADER: "true"}
         )
+        if failure is not None and failure.verdict is Verdict.GONE:
+            raise _Gone(failure)
         return listener.answer(failure, self.recording, barrier)
 
 
@@ -128,6 +139,9 @@ async def _ask(replays: _Replays, seconds: float) -> Findings:
             while isinstance(step, int):
                 step = _advance(examination, await replays.ask(step))
         findings = step
+    except _Gone as gone:
+        # Nothing ran there, and nothing ever will.
+        return Findings("diverges", f"there is no code to go on with it: {gone.failure.message}")
     except TimeoutError:
         findings = Findings("cannot-tell", f"the check was not over within {seconds:g} s")
     return replace(findings, reason=f"{findings.reason}. {_told(findings, replays.count)}")
