@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import aiohttp
 
 from steadfaas.errors import DiscoveryError
+from steadfaas_adapters import _retry_after
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -179,7 +180,7 @@ class ApiSession:
             f"{f' ({code})' if code else ''}: {said.rstrip('.')}{hint}",
             http_status=response.status,
             api_code=code,
-            retry_after=_seconds(response.headers.get("retry-after")),
+            retry_after=_retry_after.seconds(response.headers),
         )
 
     def _unreachable(self, why: str) -> DiscoveryError:
@@ -230,14 +231,6 @@ def _wait(state: RetryCallState) -> float:
     if isinstance(error, ApiRefusal) and error.retry_after is not None:
         return error.retry_after
     return float(min(_FIRST_WAIT * 2 ** (state.attempt_number - 1), _LONGEST_WAIT))
-
-
-def _seconds(written: str | None) -> float | None:
-    try:
-        seconds = float(written or "")
-    except ValueError:
-        return None
-    return seconds if 0 < seconds < 86_400 else None
 
 
 __all__ = ["Answer", "Api", "ApiRefusal", "ApiSession", "secret"]

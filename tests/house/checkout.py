@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,28 @@ def project() -> dict[str, Any]:
 def import_path(*folders: Path) -> dict[str, str]:
     """This process's variables with the folders in front of the import path."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+
+
+def run(
+    *command: str, folder: Path, variables: Mapping[str, str] | None = None, timeout: float = 60
+) -> str:
+    """What a command prints, with the programs of this environment; it must end well."""
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={
+            **import_path(ROOT / "core", ROOT / "adapters"),
+            "PATH": programs,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **(variables or {}),
+        },
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def sources() -> list[Path]:

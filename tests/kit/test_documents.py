@@ -11,29 +11,11 @@ from pathlib import Path
 
 import steadfaas.testing
 from steadfaas.testing import Invocation, Steadfaas
-from tests.house.checkout import ROOT, import_path
+from tests.house.checkout import ROOT, run
 from tests.house.readme_script import blocks
 
 PAGE = (ROOT / "core/docs/testing.md").read_text(encoding="utf-8")
 SAMPLE = ROOT / "samples/testing"
-
-
-def _run(command: list[str], folder: Path) -> str:
-    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={
-            **import_path(ROOT / "core", ROOT / "adapters"),
-            "PATH": programs,
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_page_works_when_it_is_followed(tmp_path: Path) -> None:
@@ -48,7 +30,7 @@ def test_the_page_works_when_it_is_followed(tmp_path: Path) -> None:
     assert len(commands) == expected == 5
     files = " ".join(command.rpartition(" ")[2] for command in commands)
     # One run instead of five: starting Python is what takes the time.
-    printed = _run(["bash", "-c", commands[0].rpartition(" ")[0] + " " + files], tmp_path)
+    printed = run("bash", "-c", commands[0].rpartition(" ")[0] + " " + files, folder=tmp_path)
     assert f"{expected} passed" in printed
 
 
@@ -70,7 +52,7 @@ def test_what_the_page_names_exists() -> None:
 def test_the_sample_passes(tmp_path: Path) -> None:
     folder = tmp_path / "testing"
     shutil.copytree(SAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    printed = _run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], folder)
+    printed = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder=folder)
     assert "6 passed" in printed
 
 

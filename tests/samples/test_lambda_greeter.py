@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from steadfaas.testing import LocalLambda, SteadfaasEngine
-from tests.house.checkout import ROOT, import_path
+from tests.house.checkout import ROOT, run
 
 SAMPLE = ROOT / "samples/lambda_greeter"
 
@@ -24,30 +22,11 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def run(*command: str, folder: Path, **variables: str) -> str:
-    """What a command prints, with the programs of this environment; it must end well."""
-    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={
-            **import_path(ROOT / "core", ROOT / "adapters"),
-            "PATH": programs,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            **variables,
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def test_its_tests_pass(tmp_path: Path) -> None:
     printed = run(
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
         folder=copied(tmp_path / "lambda_greeter"),
+        timeout=120,
     )
     assert "2 passed" in printed
 
@@ -78,7 +57,7 @@ def test_the_script_releases(local_lambda: LocalLambda, steadfaas_engine: Steadf
     }
 
     def release() -> str:
-        return run("bash", "deploy.sh", folder=folder, **variables)
+        return run("bash", "deploy.sh", folder=folder, variables=variables, timeout=120)
 
     assert release() == "registered version 1 of greeter (3f2c91e)\n"
     early = steadfaas_engine.send("Greeter/greet", "Ada")
@@ -98,7 +77,7 @@ def test_the_script_releases(local_lambda: LocalLambda, steadfaas_engine: Steadf
             "lambda:greeter",
             "--json",
             folder=folder,
-            **variables,
+            variables=variables,
         )
     )["versions"]
     assert [each["version"] for each in listed] == ["2", "1"]

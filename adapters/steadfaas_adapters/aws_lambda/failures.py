@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from steadfaas.errors import AttemptFailure, Verdict
+from steadfaas_adapters import _retry_after
 
 # The exceptions of `Invoke`, and what signing and throttling before it may answer.
 VERDICTS: Final[Mapping[Verdict, frozenset[str]]] = {
@@ -143,7 +144,6 @@ _NEXT_STEPS: Final = {
     ),
 }
 _MOST_TEXT: Final = 1000
-_SECOND: Final = 1000
 # Before the next attempt after a throttle that does not say how long it lasts (milliseconds).
 _BREATHER: Final = 2000
 
@@ -176,7 +176,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, arn: str) -> R
     step = f". {_NEXT_STEPS[verdict]}" if verdict in _NEXT_STEPS else ""
     message = f"Lambda refused to run {arn} ({name}{reason}): {sentence.rstrip('.')}{step}"
     throttled = verdict is Verdict.THROTTLED
-    asked = _retry_after(headers) if throttled else None
+    asked = _retry_after.milliseconds(headers) if throttled else None
     failure = AttemptFailure(
         _CODES[verdict],
         message,
@@ -236,12 +236,3 @@ def _object(body: bytes) -> dict[str, Any]:
     except ValueError:
         return {"Message": body.decode("utf-8", "replace")}
     return found if isinstance(found, dict) else {"errorMessage": str(found)}
-
-
-def _retry_after(headers: Mapping[str, str]) -> int | None:
-    """Milliseconds. Lambda sends seconds, or nothing."""
-    try:
-        seconds = float(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return int(seconds * _SECOND) if 0 < seconds < 86_400 else None

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from steadfaas.errors import AttemptFailure, Verdict
+from steadfaas_adapters import _retry_after
 from steadfaas_adapters.cloudflare.standing import Finding, Standing
 
 # To programs Cloudflare answers `error code: 1101`; to browsers with a page that says it somewhere.
@@ -26,7 +27,6 @@ _SDK: Final = "x-restate-server"
 _ACCESS: Final = ".cloudflareaccess.com"
 # Before the next attempt after a throttle that does not say how long it lasts (milliseconds).
 _BREATHER: Final = 2000
-_SECOND: Final = 1000
 
 _CODES: Final = {
     Verdict.GONE: "SF0003",
@@ -123,7 +123,7 @@ def _numbered(uri: str, number: int, status: int, headers: Mapping[str, str]) ->
         http_code=429,
         verdict=verdict,
         # Always a delay, never the policy's: what did not run has not failed.
-        retry_after=_delay(headers) or _BREATHER,
+        retry_after=_retry_after.milliseconds(headers) or _BREATHER,
     )
 
 
@@ -154,12 +154,3 @@ def _is_access(location: str) -> bool:
         return (urlsplit(location).hostname or "").lower().endswith(_ACCESS)
     except ValueError:
         return False
-
-
-def _delay(headers: Mapping[str, str]) -> int | None:
-    """Milliseconds."""
-    try:
-        seconds = float(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return int(seconds * _SECOND) if 0 < seconds < 86_400 else None

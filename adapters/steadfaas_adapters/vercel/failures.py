@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from steadfaas.errors import AttemptFailure, Verdict
+from steadfaas_adapters import _retry_after
 
 VERDICTS: Final[Mapping[Verdict, frozenset[str]]] = {
     # It will not answer any more by itself.
@@ -86,7 +87,6 @@ _LOGIN_HOSTS: Final = frozenset({"vercel.com", "www.vercel.com"})
 _IN_BODY: Final = re.compile(r"^(?:Code: )?`?([A-Z][A-Z_]{4,60})`?\s*$", re.MULTILINE)
 _REQUEST: Final = re.compile(r"^(?:ID: )?`?[a-z]{3}\d{1,2}::\S+", re.MULTILINE)
 _ID: Final = re.compile(r"[\w:.-]{1,200}")
-_SECOND: Final = 1000
 # Before the next attempt after a throttle that does not say how long it lasts (milliseconds).
 _BREATHER: Final = 2000
 
@@ -124,7 +124,7 @@ def _failure(
         http_code=status if throttled or verdict is Verdict.TOO_LARGE else 500,
         verdict=verdict,
         # Always a delay of Vercel's, never the policy's: what did not run has not failed.
-        retry_after=(_retry_after(headers) or _BREATHER) if throttled else None,
+        retry_after=(_retry_after.milliseconds(headers) or _BREATHER) if throttled else None,
     )
 
 
@@ -160,12 +160,3 @@ def _leads_to_login(status: int, headers: Mapping[str, str]) -> bool:
     except ValueError:
         return False
     return there.hostname in _LOGIN_HOSTS and bool(_LOGIN.match(there.path))
-
-
-def _retry_after(headers: Mapping[str, str]) -> int | None:
-    """Milliseconds, from a header in seconds."""
-    try:
-        seconds = float(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return int(seconds * _SECOND) if 0 < seconds < 86_400 else None

@@ -22,6 +22,7 @@ from yarl import URL
 
 from steadfaas.errors import AttemptFailure, DiscoveryError, Verdict
 from steadfaas.spi import EndpointReference
+from steadfaas.transport.http import Diagnose
 from steadfaas.transport.proxy import proxy_for
 from steadfaas.wire.jsonshape import show
 from steadfaas.wire.manifest import Manifest, ProtocolMode, parse_manifest
@@ -54,10 +55,6 @@ class Discovered:
     manifest: Manifest
     sdk_version: str | None
     http_version: str = "HTTP/1.1"
-
-
-# What an answer that is not the SDK's means on its platform: status, headers, the text's beginning.
-Diagnose = Callable[[int, Mapping[str, str], str], Awaitable[AttemptFailure | None]]
 
 
 async def discover(

@@ -11,7 +11,6 @@ import aiohttp
 
 from steadfaas.deployments.catalog import is_http
 from steadfaas.deployments.discover import (
-    Diagnose,
     Discovered,
     Patience,
     check_status,
@@ -25,6 +24,7 @@ from steadfaas.deployments.headers import Connection
 from steadfaas.deployments.secrets import looked_up
 from steadfaas.errors import AttemptFailure, DiscoveryError
 from steadfaas.spi import Endpoint, EndpointReference, Reply, Request
+from steadfaas.transport.http import Diagnose
 from steadfaas.wire.manifest import ProtocolMode
 from steadfaas.wire.version import DISCOVERY_ACCEPT
 

@@ -33,7 +33,7 @@ def secret_headers(given: Mapping[str, str]) -> Headers:
                 f"The request field 'secret_headers' is invalid. Reason: '{reference}' belongs to"
                 " the engine itself, and no endpoint gets it."
             )
-        if not is_reference(reference):
+        if not _is_reference(reference):
             raise BadRequest(
                 f"The request field 'secret_headers' is invalid. Reason: the value of {show(name)}"
                 " must say where the secret stands, 'env:NAME' or 'file:PATH'."
@@ -41,7 +41,7 @@ def secret_headers(given: Mapping[str, str]) -> Headers:
     return headers
 
 
-def is_reference(text: str) -> bool:
+def _is_reference(text: str) -> bool:
     """Whether a text says where a secret stands."""
     return bool(_REFERENCE.fullmatch(text))
 

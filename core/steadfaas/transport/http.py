@@ -197,7 +197,7 @@ async def _check_head(
     else:
         silence.reschedule(None)  # the status decides; its text has a short limit of its own
         text = await _quote(answer)
-        retry_after = retry_delay(answer.headers.get("retry-after"))
+        retry_after = _retry_after(answer.headers.get("retry-after"))
         failure = status_failure(answer.status, text, retry_after)
     if diagnose is None:
         return failure
@@ -262,7 +262,7 @@ def _network_failure(url: URL, error: Exception) -> AttemptFailure:
     return failure
 
 
-def retry_delay(text: str | None) -> int | None:
+def _retry_after(text: str | None) -> int | None:
     """Milliseconds for a Retry-After header (seconds or an HTTP date); None if it says nothing.
 
     Now, or a time that is over, says nothing either: the policy's delay keeps us from spinning.

@@ -50,7 +50,6 @@ _DIAGNOSIS_SECONDS: Final = 10.0
 class _Known:
     """What an adapter knows of exchanges."""
 
-    name: str
     max_request_bytes: int | None
     carries: Carries | None
     diagnoses: Diagnoses | None
@@ -58,7 +57,6 @@ class _Known:
     @classmethod
     def of(cls, adapter: Adapter) -> _Known:
         return cls(
-            adapter.name,
             adapter.max_request_bytes if isinstance(adapter, Bounded) else None,
             adapter if isinstance(adapter, Carries) else None,
             adapter if isinstance(adapter, Diagnoses) else None,
