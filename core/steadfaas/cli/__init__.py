@@ -14,13 +14,17 @@ import steadfaas
 from steadfaas.cli import (
     adapters,
     admin,
+    apply,
     check,
     deployments,
+    gc,
     invocations,
     local_lambda,
+    plan,
     services,
     sql,
     state,
+    status,
     up,
     whoami,
 )
@@ -36,6 +40,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("up")(up.up)
+app.command("plan", cls=Command)(plan.plan)
+app.command("apply", cls=Command)(apply.apply)
+app.command("gc", cls=Command)(gc.gc)
+app.command("status", cls=Command)(status.status)
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(services.app, name="services")

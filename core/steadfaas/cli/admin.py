@@ -35,6 +35,8 @@ _LATER: Final = frozenset({429, 502, 503, 504})
 Query = Mapping[str, str | int | bool | Sequence[str] | None]
 
 _chosen: str | None = None
+# What a file says, and the words for it.
+_written: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +47,34 @@ class Answer:
     body: Any
 
 
+class Unreachable(CommandError):
+    """Nobody answers at the admin API's address."""
+
+
 class MissingRoute(CommandError):
     """The server does not offer what a command needs: it is a stock one, or an older one."""
 
 
 def use(url: str | None) -> None:
     """Speak to this address from now on; None: to the one that the environment names."""
-    global _chosen
-    _chosen = url
+    global _chosen, _written
+    _chosen, _written = url, None
+
+
+def fall_back_on(url: str | None, source: str) -> None:
+    """Speak to this address if neither an option nor a variable says otherwise."""
+    global _written
+    _written = (url, source) if url else None
 
 
 def address() -> tuple[str, str]:
-    """The admin API's base URL, and the option or variable that says so."""
+    """The admin API's base URL, and the option, variable or file that says so."""
     if _chosen:
         return _chosen, URL_OPTION
     for variable in (URL_VARIABLE, FALLBACK_VARIABLE):
         if url := os.environ.get(variable):
             return url, variable
-    return DEFAULT_URL, URL_VARIABLE
+    return _written or (DEFAULT_URL, URL_VARIABLE)
 
 
 def path(*parts: str) -> str:
@@ -200,9 +212,9 @@ def _connection(parts: SplitResult, timeout: float) -> http.client.HTTPConnectio
     return kind(parts.hostname or "", parts.port, timeout=timeout)
 
 
-def _unreachable(base: str, error: Exception) -> CommandError:
+def _unreachable(base: str, error: Exception) -> Unreachable:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return CommandError(
+    return Unreachable(
         f"No answer from the admin API at {base}: {reason}. "
         f"Is the engine running ('steadfaas up')? Set {URL_VARIABLE} if it listens elsewhere.",
         ExitCode.TRY_LATER,

@@ -11,7 +11,7 @@ from steadfaas.cli.commands import Json, Yes
 from steadfaas.cli.exits import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    from steadfaas.spi import Access, Adapter, EndpointReference, Leases, Versioned
+    from steadfaas.spi import Access, EndpointReference, Leases, Versioned
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="A deployment id, dp_….")]
 
@@ -90,7 +90,9 @@ def release(identifier: _Id, as_json: Json = False) -> None:
 def _leased(identifier: str) -> tuple[Leases, EndpointReference, Access]:
     from steadfaas.spi import Leases
 
-    adapter, reference, access = _known(admin.call("GET", admin.path("deployments", identifier)))
+    adapter, reference, access = platforms.recorded(
+        admin.call("GET", admin.path("deployments", identifier))
+    )
     if not isinstance(adapter, Leases):
         raise CommandError(
             f"{adapter.name} cannot keep a version from being removed: its platform offers no way.",
@@ -100,15 +102,5 @@ def _leased(identifier: str) -> tuple[Leases, EndpointReference, Access]:
 
 
 def _on_platform(deployment: dict[str, Any]) -> tuple[Versioned, EndpointReference, Access]:
-    adapter, reference, access = _known(deployment)
+    adapter, reference, access = platforms.recorded(deployment)
     return platforms.versioned(adapter), reference, access
-
-
-def _known(deployment: dict[str, Any]) -> tuple[Adapter, EndpointReference, Access]:
-    from steadfaas.spi import EndpointReference, Evidence
-
-    uri = str(deployment.get("arn") or deployment.get("uri"))
-    adapter = platforms.adapter_of(uri)
-    evidence = Evidence(deployment.get("evidence") or Evidence.ASSERTED.value)
-    reference = EndpointReference(adapter.name, uri, evidence, deployment.get("facts") or {})
-    return adapter, reference, platforms.access(deployment.get("assume_role_arn"))

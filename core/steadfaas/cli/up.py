@@ -14,7 +14,7 @@ from steadfaas.cli.exits import CommandError, ExitCode, exit_code_of, fail
 from steadfaas.errors import SteadfaasError
 
 if TYPE_CHECKING:
-    from steadfaas.config import Address, Settings
+    from steadfaas.config import Address, ConfigFile, Settings
 
 
 def up(
@@ -44,7 +44,8 @@ def up(
             metavar="FILE",
             envvar="STEADFAAS_CONFIG",
             show_envvar=False,
-            help="Settings file.  [default: ./steadfaas.toml, if there is one]",
+            help="Settings, and what is deployed once the engine is healthy.  [default:"
+            " ./steadfaas.toml, if there is one]",
         ),
     ] = None,
 ) -> None:
@@ -53,10 +54,11 @@ def up(
     Example: steadfaas up --ingress 127.0.0.1:8080 --data-dir ./steadfaas-data
     """
     flags: dict[str, object] = {"ingress": ingress, "admin": admin, "data_dir": data_dir}
-    settings = _settings({**flags, "dev": dev or None}, config)
+    found = _read({**flags, "dev": dev or None}, config)
+    settings = found.settings
     typer.echo(start_line(settings))
     try:
-        code = _run(settings)
+        code = _run(found)
     except SteadfaasError as error:
         fail(CommandError(str(error), exit_code_of(error)))
     except OSError as error:
@@ -88,20 +90,24 @@ def explain(error: OSError, settings: Settings) -> CommandError:
     )
 
 
-def _settings(flags: dict[str, object], config: Path | None) -> Settings:
+def _read(flags: dict[str, object], config: Path | None) -> ConfigFile:
     # Loaded here: pydantic would double the time of every other command.
-    from steadfaas.config import SettingsError, load_settings
+    from steadfaas.config import SettingsError, load_file
 
     try:
-        return load_settings(flags, config_file=config)
+        return load_file(config, flags=flags)
     except SettingsError as error:
         fail(CommandError(str(error), ExitCode.USAGE))
 
 
-def _run(settings: Settings) -> int:
+def _run(found: ConfigFile) -> int:
     from steadfaas.servers.app import run
 
-    return run(settings)
+    if not (found.declared.deployments or found.declared.services):
+        return run(found.settings)
+    from steadfaas.cli.rollout.at_start import applying
+
+    return run(found.settings, applying(found.declared, found.settings.admin))
 
 
 def _about_addresses(error: OSError, settings: Settings) -> str:

@@ -105,6 +105,7 @@ async def _list_prepared(app: web.Application) -> AsyncIterator[None]:
 def admin_routes() -> list[AdminRoute]:
     """The routes that need no engine, and those of state."""
     # Imported here, because they are written in terms of this module.
+    from steadfaas.servers.admin_callers import caller_routes
     from steadfaas.servers.admin_deployments import deployment_routes
     from steadfaas.servers.admin_server import server_routes
     from steadfaas.servers.admin_services import service_routes
@@ -115,6 +116,7 @@ def admin_routes() -> list[AdminRoute]:
         *server_routes(),
         *deployment_routes(),
         *service_routes(),
+        *caller_routes(),
         *state_routes(),
         *unoffered_routes(),
     ]

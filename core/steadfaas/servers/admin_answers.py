@@ -371,6 +371,29 @@ class ServiceStatus(Answer):
     """Those of virtual objects that are held, the longest lines first, at most 100."""
 
 
+class Caller(Answer):
+    """Unfinished invocations on one deployment that called a handler."""
+
+    deployment_id: str
+    invocations: int
+
+
+class CalledHandler(Answer):
+    """Who calls a handler, by their journals."""
+
+    name: str
+    not_begun: int
+    """Invocations of it that go to the newest version when they start."""
+    callers: list[Caller]
+
+
+class ServiceCallers(Answer):
+    """Who calls a service: handlers that nobody calls are left out."""
+
+    service: str
+    handlers: list[CalledHandler]
+
+
 # --- what is not offered -----------------------------------------------------------------------
 
 

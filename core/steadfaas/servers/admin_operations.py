@@ -172,6 +172,11 @@ def _services() -> Iterator[Operation]:
         errors=(404,),
         ours=True,
     )
+    yield _Op(
+        *(f"{one}/callers", "GET", "get_service_callers", tag, "Who still calls a service"),
+        {200: a.ServiceCallers},
+        ours=True,
+    )
 
 
 def _invocations() -> Iterator[Operation]:

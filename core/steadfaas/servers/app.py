@@ -9,7 +9,7 @@ import logging
 import resource
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code.
+def run(settings: Settings, ready: Callable[[Served], None] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code. `ready` is called when requests are
+    taken; it must not block.
 
     Raises StoreError if the data directory cannot be used, OSError if an address cannot be taken.
     """
@@ -52,17 +53,19 @@ def run(settings: Settings) -> int:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(_serve(settings))
-    return uvloop.run(_serve(settings))
+        return asyncio.run(_serve(settings, ready))
+    return uvloop.run(_serve(settings, ready))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, ready: Callable[[Served], None] | None) -> int:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with serving(settings):
+    async with serving(settings) as served:
         _calm_collector()
+        if ready is not None:
+            ready(served)
         await stopped.wait()
     return 0
 

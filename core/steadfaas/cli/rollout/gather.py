@@ -1,0 +1,82 @@
+"""Asking all that a plan is decided upon: the server, and for each entry what it would become."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from steadfaas.cli import admin, platforms
+from steadfaas.cli.exits import CommandError
+from steadfaas.cli.progress import Progress
+from steadfaas.cli.rollout.server import Rolled
+from steadfaas.rollout.decide import decide, notes_of
+from steadfaas.rollout.plan import Callers, DeploymentStep, Plan
+
+if TYPE_CHECKING:
+    from steadfaas.config import Declared
+
+# Platforms limit how much they are asked, and each question waits for them.
+AT_ONCE: Final = 24
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+
+
+def make_plan(declared: Declared, server: Rolled) -> Plan:
+    """The plan for a file, as things are now. Raises CommandError if the server cannot be asked."""
+    entries = declared.deployments
+    with Progress() as progress:
+        judged = each_at_once(
+            lambda entry: server.judge(entry, notes_of(entry)),
+            entries,
+            lambda done: progress.show(f"asked about {done} of {len(entries)}"),
+        )
+        # Read last: what was registered while platforms were asked is in it.
+        world = server.world()
+    plan = decide(
+        declared,
+        world,
+        judged,
+        now=time.time_ns() // 1_000_000,
+        platform_keeps=platforms.keeps,
+    )
+    return replace(
+        plan, deployments=tuple(_with_callers(step, server) for step in plan.deployments)
+    )
+
+
+def _with_callers(step: DeploymentStep, server: Rolled) -> DeploymentStep:
+    """The step, with who still calls the handlers that go."""
+    found: list[Callers] = []
+    try:
+        for each in step.differences:
+            if each.removed:
+                found += server.callers(each.service, each.removed)
+    except admin.Unreachable:
+        raise
+    except CommandError as error:
+        note = f"who still calls what goes cannot be told: {error.message}"
+        return replace(step, notes=(*step.notes, note))
+    return replace(step, callers=tuple(found)) if found else step
+
+
+def each_at_once(
+    ask: Callable[[_A], _B], things: Sequence[_A], tell: Callable[[int], None]
+) -> list[_B]:
+    """What asking about each gave, in their order; some are asked at the same time."""
+    with ThreadPoolExecutor(min(AT_ONCE, max(len(things), 1))) as pool:
+        asked = [pool.submit(ask, thing) for thing in things]
+        try:
+            for done, _ in enumerate(as_completed(asked), 1):
+                tell(done)
+            return [one.result() for one in asked]
+        finally:
+            _cancel(asked)
+
+
+def _cancel(asked: Iterable[Future[_B]]) -> None:
+    for one in asked:
+        one.cancel()

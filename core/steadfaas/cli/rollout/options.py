@@ -1,0 +1,64 @@
+"""What `plan`, `apply`, `gc` and `status` are told: the file, and what beats it."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from steadfaas.cli import admin
+from steadfaas.cli.exits import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from steadfaas.config import Declared
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        envvar="STEADFAAS_CONFIG",
+        show_envvar=False,
+        help="The file that says what is deployed.  [default: ./steadfaas.toml]",
+    ),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Beats the file: deployments.NAME.keep=5. May be repeated.",
+    ),
+]
+
+
+def declared(config: Path | None, sets: list[str] | None) -> Declared:
+    """What a file declares, checked whole; commands speak to the engine that it names from now on,
+    unless an option or a variable says otherwise. Raises CommandError."""
+    # Loaded here: pydantic would double the time of every other command.
+    from steadfaas.config import DEFAULT_CONFIG_FILE, SettingsError, load_file
+
+    if config is None and not sets and not DEFAULT_CONFIG_FILE.exists():
+        raise CommandError(
+            f"There is no {DEFAULT_CONFIG_FILE} here. Name the file with --config FILE.",
+            ExitCode.USAGE,
+        )
+    try:
+        found = load_file(config, sets=sets or ())
+    except SettingsError as error:
+        raise CommandError(str(error), ExitCode.REFUSED) from error
+    admin.fall_back_on(found.declared.engine.admin, f"[engine] admin in {found.path}")
+    return found.declared
+
+
+def known_address(config: Path | None) -> None:
+    """Speak to the engine that a file names, for a command that needs nothing else of it: whatever
+    else is wrong with the file, or that it is missing, does not matter."""
+    import tomllib
+
+    path = config or Path("steadfaas.toml")
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        found = tomllib.loads(path.read_text(encoding="utf-8")).get("engine", {}).get("admin")
+        if isinstance(found, str) and "$" not in found:
+            admin.fall_back_on(found, f"[engine] admin in {path}")

@@ -1,0 +1,59 @@
+"""Retiring one old version: route away, prove that it is drained, remove it, and then its record.
+
+The engine judges that it is drained and lets nothing come to it any more, in one transaction; only
+then is the platform asked. What is broken off is taken up where it was by doing it again: a
+platform does not mind to be asked twice for the same, and the record goes last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from steadfaas.cli import platforms
+from steadfaas.cli.exits import CommandError, ExitCode
+from steadfaas.cli.rollout.server import Rolled
+from steadfaas.rollout.plan import RetireStep
+from steadfaas.rollout.world import Known
+
+if TYPE_CHECKING:
+    from steadfaas.spi import Access, EndpointReference, Versioned
+
+
+def retire(step: RetireStep, server: Rolled) -> str:
+    """Retire a version that may go. Returns "", or why it stays after all: somebody needs it, here
+    or on its platform. Raises CommandError if it could not be done."""
+    found = server.deployment(step.deployment_id)
+    if found is None:
+        return ""  # somebody else was faster
+    adapter, reference, access = on_platform(found)
+    try:
+        server.begin_retirement(found.id, step.evidence)
+        if not (found.retiring or {}).get("artifact_removed_at"):
+            _remove_artifact(adapter, reference, access, found, server)
+            server.artifact_removed(found.id, {"uri": found.uri, "facts": dict(reference.facts)})
+        server.remove(found.id)
+    except CommandError as error:
+        if error.status == 409:
+            return error.message
+        if error.status == 404 and server.deployment(found.id) is None:
+            return ""  # somebody else was faster
+        raise
+    return ""
+
+
+def _remove_artifact(
+    adapter: Versioned, reference: EndpointReference, access: Access, found: Known, server: Rolled
+) -> None:
+    try:
+        platforms.run(adapter.retire(reference, access))
+    except CommandError as error:
+        # What may work later goes on from here; what is refused must not stay half way.
+        if error.exit_code is not ExitCode.TRY_LATER:
+            server.call_off_retirement(found.id)
+        raise
+
+
+def on_platform(found: Known) -> tuple[Versioned, EndpointReference, Access]:
+    """A deployment as its adapter knows it. Raises CommandError if that cannot remove versions."""
+    adapter, reference, access = platforms.recorded(found.view)
+    return platforms.versioned(adapter), reference, access

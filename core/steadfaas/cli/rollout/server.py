@@ -1,0 +1,299 @@
+"""The server that a file is about, over its admin API: ours, or a Restate server.
+
+What Restate's API does not have is done in another way where there is one: drain states are counted
+in SQL, targets and secrets are looked up from here, and an older version takes new requests again
+by being registered again with force, for it is the same code. What has no way at all is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from steadfaas.cli import admin, platforms
+from steadfaas.cli.exits import CommandError, ExitCode
+from steadfaas.cli.register import REGISTRATION_SECONDS, address
+from steadfaas.cli.rollout.stock_callers import stock_callers
+from steadfaas.rollout.judged import Judged, Trouble
+from steadfaas.rollout.plan import Callers
+from steadfaas.rollout.world import Json, Known, Server, World, known
+
+if TYPE_CHECKING:
+    from steadfaas.config import DeclaredDeployment
+
+_OURS: Final = "steadfaas"
+_QUERY_SECONDS: Final = 60.0
+_BREAKS: Final = "META0006"
+_MUTABLE: Final = "mutable"
+_UNREACHABLE: Final = "META0003"
+_COUNTS: Final = """
+    SELECT pinned_deployment_id AS id, count(*) AS unfinished FROM sys_invocation
+    WHERE status != 'completed' AND pinned_deployment_id IS NOT NULL GROUP BY pinned_deployment_id
+"""
+
+_BLOCKERS: Final = """
+    SELECT id FROM sys_invocation
+    WHERE status != 'completed' AND pinned_deployment_id = '{id}' ORDER BY created_at LIMIT 5
+"""
+
+
+def connect(*, patient: bool = False) -> Rolled:
+    """Whoever answers at the admin API's address. `patient`: endpoints that do not answer may do so
+    later. Raises CommandError."""
+    url, _ = admin.address()
+    version = str((admin.call("GET", "/version") or {}).get("version") or "")
+    server = Server(url, version, _OURS in version)
+    return (Rolled if server.ours else Stock)(server, patient=patient)
+
+
+class Rolled:
+    """A steadfaas engine."""
+
+    def __init__(self, server: Server, *, patient: bool) -> None:
+        self.server = server
+        self._patient = patient
+
+    # --- looking -------------------------------------------------------------------------------
+
+    def world(self) -> World:
+        """Everything that is registered now."""
+        with ThreadPoolExecutor(2) as pool:
+            services = pool.submit(admin.call, "GET", "/services")
+            deployments = self._deployments()
+            return World(
+                self.server,
+                {each.id: each for each in deployments},
+                {view["name"]: view for view in services.result()["services"]},
+            )
+
+    def _deployments(self) -> list[Known]:
+        return [known(view) for view in admin.call("GET", "/deployments")["deployments"]]
+
+    def deployment(self, id: str) -> Known | None:
+        """One deployment as it is now; None if it is gone."""
+        try:
+            return known(admin.call("GET", admin.path("deployments", id)))
+        except CommandError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def blockers(self, known: Known) -> list[str]:
+        """The first of the invocations that a deployment waits for."""
+        return list((known.view.get("drain") or {}).get("blockers") or [])
+
+    def callers(self, service: str, handlers: Sequence[str]) -> list[Callers]:
+        """Unfinished work that called these handlers, or is to begin with them."""
+        answer = admin.call(
+            "GET", admin.path("services", service, "callers"), timeout=_QUERY_SECONDS
+        )
+        found = []
+        for handler in answer["handlers"]:
+            name = str(handler["name"])
+            if name in handlers:
+                for each in handler["callers"]:
+                    id, number = str(each["deployment_id"]), int(each["invocations"])
+                    found.append(Callers(service, name, id, number))
+                if handler["not_begun"]:
+                    found.append(Callers(service, name, None, int(handler["not_begun"])))
+        return found
+
+    # --- asking about an entry -----------------------------------------------------------------
+
+    def judge(self, entry: DeclaredDeployment, notes: Mapping[str, str]) -> Judged:
+        """What registering an entry would do. Asks platforms and endpoints, and changes nothing."""
+        try:
+            return self._judge(entry, notes)
+        except admin.Unreachable:
+            raise  # no matter of one entry
+        except CommandError as error:
+            later = error.exit_code is ExitCode.TRY_LATER
+            later = later or (self._patient and error.code == _UNREACHABLE)
+            trouble = Trouble(error.message.rstrip("."), later=later, code=error.code)
+            return Judged(entry, trouble=trouble)
+
+    def _judge(self, entry: DeclaredDeployment, notes: Mapping[str, str]) -> Judged:
+        body = self.body(entry, notes)
+        # What it breaks is judged here, from the same answer that tells what it serves.
+        answer = self._register({**body, "breaking": True, "dry_run": True})
+        told = answer.body.get("info") or []
+        return Judged(
+            entry,
+            uri=str(answer.body.get("arn") or answer.body.get("uri")),
+            deployment_id=None if answer.status == 201 else str(answer.body["id"]),
+            services=tuple(answer.body["services"]),
+            broken=tuple(each["message"] for each in told if each.get("code") == _BREAKS),
+            notes=tuple(each["message"] for each in told if each.get("code") != _BREAKS),
+            mutable=answer.body.get("evidence") == _MUTABLE,
+            headers=_lower(entry.plain_headers),
+            secret_headers=self._secrets(entry, answer.body),
+        )
+
+    def body(self, entry: DeclaredDeployment, notes: Mapping[str, str]) -> Json:
+        """The registration of an entry."""
+        given: dict[str, Any] = {
+            "assume_role_arn": entry.assume_role_arn,
+            "adapter": entry.adapter,
+            "dev": entry.dev or None,
+            "assert_immutable": entry.assert_immutable or None,
+            "additional_headers": entry.plain_headers or None,
+            "secret_headers": entry.secret_headers or None,
+            "protection": [each.reference for each in entry.protection] or None,
+        }
+        return {
+            **address(entry.target),
+            **{name: value for name, value in given.items() if value is not None},
+            "metadata": dict(notes),
+            "breaking": entry.breaking,
+        }
+
+    def _secrets(self, entry: DeclaredDeployment, answer: Json) -> dict[str, str]:
+        """The secret headers that it shall have; its adapter knows how a platform takes one."""
+        if not entry.protection:
+            return _lower(entry.secret_headers)
+        uri = str(answer.get("arn") or answer.get("uri"))
+        secrets = [each.reference for each in entry.protection]
+        return _lower({**entry.secret_headers, **platforms.protection(uri, secrets)})
+
+    def _register(self, body: Json) -> admin.Answer:
+        return admin.ask("POST", "/deployments", body, timeout=REGISTRATION_SECONDS)
+
+    # --- changing ------------------------------------------------------------------------------
+
+    def register(self, entry: DeclaredDeployment, notes: Mapping[str, str], uri: str) -> str:
+        """Register the version that an entry's target has led to; the deployment's id."""
+        # The name may lead elsewhere by now. What was shown is what is done.
+        pinned = entry.model_copy(update={"target": uri})
+        return str(self._register(self.body(pinned, notes)).body["id"])
+
+    def promote(self, id: str) -> None:
+        """Let a deployment take the new requests of its services."""
+        admin.call("POST", admin.path("deployments", id, "promote"), {})
+
+    def update(self, id: str, changes: Json) -> None:
+        """Change the record of a deployment."""
+        admin.call("PATCH", admin.path("deployments", id), changes, timeout=REGISTRATION_SECONDS)
+
+    def configure(self, service: str, changes: Json) -> None:
+        """Change settings of a service."""
+        admin.call("PATCH", admin.path("services", service), changes)
+
+    # --- retiring ------------------------------------------------------------------------------
+
+    def begin_retirement(self, id: str, evidence: Json) -> None:
+        """Let nothing come to a drained deployment any more. Raises CommandError if needed."""
+        self._retirement(id, "begin", evidence)
+
+    def artifact_removed(self, id: str, evidence: Json) -> None:
+        """Record that its platform has removed the version."""
+        self._retirement(id, "artifact-removed", evidence)
+
+    def _retirement(self, id: str, step: str, evidence: Json) -> None:
+        body = {"step": step, "evidence": evidence}
+        admin.call("POST", admin.path("deployments", id, "retirement"), body)
+
+    def call_off_retirement(self, id: str) -> None:
+        """Take that back: it stays."""
+        admin.call("DELETE", admin.path("deployments", id, "retirement"))
+
+    def remove(self, id: str) -> None:
+        """Remove the record of a deployment that nothing needs. One that is gone is fine."""
+        _unless_gone(lambda: admin.call("DELETE", admin.path("deployments", id)))
+
+
+class Stock(Rolled):
+    """A Restate server."""
+
+    def _deployments(self) -> list[Known]:
+        listed = admin.call("GET", "/deployments")["deployments"]
+        rows = admin.call("POST", "/query", {"query": _COUNTS}, timeout=_QUERY_SECONDS)["rows"]
+        counts = {row["id"]: int(row["unfinished"]) for row in rows}
+        return [known(view, counts.get(view["id"], 0)) for view in listed]
+
+    def deployment(self, id: str) -> Known | None:
+        """One deployment as it is now; None if it is gone."""
+        return next((each for each in self._deployments() if each.id == id), None)
+
+    def blockers(self, known: Known) -> list[str]:
+        """The first of the invocations that a deployment waits for."""
+        query = _BLOCKERS.format(id=known.id)
+        rows = admin.call("POST", "/query", {"query": query}, timeout=_QUERY_SECONDS)["rows"]
+        return [str(row["id"]) for row in rows]
+
+    def callers(self, service: str, handlers: Sequence[str]) -> list[Callers]:
+        """Unfinished work that called these handlers, or is to begin with them."""
+        return [found for handler in handlers for found in stock_callers(service, handler)]
+
+    def _judge(self, entry: DeclaredDeployment, notes: Mapping[str, str]) -> Judged:
+        body = self.body(entry, notes)
+        answer = self._register({**body, "breaking": True, "dry_run": True})
+        return Judged(
+            entry,
+            uri=str(body.get("arn") or body.get("uri")),
+            deployment_id=None if answer.status == 201 else str(answer.body["id"]),
+            services=tuple(answer.body["services"]),
+            headers=_lower(body.get("additional_headers") or {}),
+        )
+
+    def body(self, entry: DeclaredDeployment, notes: Mapping[str, str]) -> Json:
+        """The registration of an entry, with its target and its secrets looked up from here."""
+        found = platforms.resolve(
+            entry.target,
+            platforms.access(entry.assume_role_arn),
+            platforms.promise(super().body(entry, notes)),
+            adapter=entry.adapter,
+        )
+        secrets = [each.reference for each in entry.protection]
+        protection = platforms.protection(found.uri, secrets) if secrets else {}
+        looked_up = platforms.looked_up({**entry.secret_headers, **protection})
+        headers = {**entry.plain_headers, **looked_up}
+        return {
+            **address(found.uri),
+            **({"assume_role_arn": entry.assume_role_arn} if entry.assume_role_arn else {}),
+            **({"additional_headers": headers} if headers else {}),
+            "metadata": dict(notes),
+            "breaking": entry.breaking,
+        }
+
+    def promote(self, id: str) -> None:
+        """Let a deployment take new requests: the same code is registered again."""
+        found = admin.call("GET", admin.path("deployments", id))
+        uri = str(found.get("arn") or found.get("uri"))
+        kept = {
+            name: found[name]
+            for name in ("additional_headers", "metadata", "assume_role_arn")
+            if found.get(name)
+        }
+        self._register({**address(uri), **kept, "force": True})
+
+    def begin_retirement(self, id: str, evidence: Json) -> None:
+        """Look once more: this server knows no retirement, and what it is asked next counts."""
+        found = self.deployment(id)
+        if found is not None and found.unfinished:
+            raise CommandError(
+                f"{id} is needed again: {found.unfinished} unfinished.", ExitCode.TRY_LATER
+            )
+
+    def artifact_removed(self, id: str, evidence: Json) -> None:
+        """This server keeps no record of it."""
+
+    def call_off_retirement(self, id: str) -> None:
+        """There is nothing to take back."""
+
+    def remove(self, id: str) -> None:
+        """Remove the record; this server does it with force only."""
+        path = admin.path("deployments", id)
+        _unless_gone(lambda: admin.call("DELETE", path, query={"force": True}))
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _unless_gone(change: Callable[[], object]) -> None:
+    try:
+        change()
+    except CommandError as error:
+        if error.status != 404:
+            raise

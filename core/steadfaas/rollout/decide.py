@@ -1,0 +1,266 @@
+"""What a file makes of a server: the plan. Decided from what was asked before, without an effect.
+
+What is wrong for good (a target that is none, an interface that breaks, two entries that want the
+same service) is refused, and a plan with a refusal is not carried out at all. What is only late (a
+platform that builds, a limit of calls) holds up nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from steadfaas.rollout import settings
+from steadfaas.rollout.interface import difference
+from steadfaas.rollout.judged import Judged, Trouble
+from steadfaas.rollout.plan import Action, DeploymentStep, Plan, ServiceStep
+from steadfaas.rollout.policy import PlatformKeeps, goes_and_stays
+from steadfaas.rollout.world import NAME, Json, Known, World
+
+if TYPE_CHECKING:
+    from steadfaas.config import Declared, DeclaredDeployment, DeclaredService
+
+_INSISTING: Final = "breaking = true"
+
+
+def decide(
+    declared: Declared,
+    world: World,
+    judged: Sequence[Judged],
+    *,
+    now: int,
+    platform_keeps: PlatformKeeps,
+) -> Plan:
+    """The plan for a file. `now` is in ms since the epoch; `judged` has one for each entry."""
+    judged = _without_rivals(judged)
+    deployments = tuple(_deployment(each, world) for each in judged)
+    services = tuple(
+        _service(name, wanted, world, judged) for name, wanted in sorted(declared.services.items())
+    )
+    retire, stays = goes_and_stays(
+        [each for each in judged if each.entry.has_policy],
+        world,
+        targets=_targets(judged),
+        now=now,
+        platform_keeps=platform_keeps,
+    )
+    basis = _basis(world, deployments, services)
+    return Plan(deployments, services, tuple(retire), tuple(stays), basis)
+
+
+# --- entries -----------------------------------------------------------------------------------
+
+
+def _deployment(judged: Judged, world: World) -> DeploymentStep:
+    entry = judged.entry
+    step = DeploymentStep(
+        name=entry.name,
+        target=entry.target,
+        action=Action.UNCHANGED,
+        uri=judged.uri,
+        deployment_id=judged.deployment_id,
+        services=tuple(sorted(judged.served)),
+        notes=judged.notes,
+        trouble=judged.trouble,
+    )
+    if judged.trouble is not None:
+        return replace(step, action=Action.LATER if judged.trouble.later else Action.REFUSED)
+    if judged.deployment_id is None:
+        return _registration(step, judged, world)
+    return _known(step, judged, world, world.deployments.get(judged.deployment_id))
+
+
+def _registration(step: DeploymentStep, judged: Judged, world: World) -> DeploymentStep:
+    differences = tuple(
+        difference(world.services.get(name), view) for name, view in sorted(judged.served.items())
+    )
+    broken = judged.broken
+    if not world.server.ours:
+        # A Restate server does not mind handlers that go; their callers do.
+        broken = tuple(_sentence(each.service) for each in differences if each.breaking)
+    refused = broken and not judged.entry.breaking
+    return replace(
+        step,
+        action=Action.REFUSED if refused else Action.REGISTER,
+        differences=differences,
+        notes=(*step.notes, *broken) if broken and not refused else step.notes,
+        trouble=_breaks(broken) if refused else None,
+    )
+
+
+def _sentence(service: str) -> str:
+    return f"callers of '{service}' lose handlers, or its type changes."
+
+
+def _breaks(broken: Iterable[str]) -> Trouble:
+    return Trouble(
+        f"{' '.join(broken)} Keep the interface, or give the changed service another name; to"
+        f" deploy it all the same, write '{_INSISTING}'.",
+        code="META0006",
+    )
+
+
+def _known(
+    step: DeploymentStep, judged: Judged, world: World, known: Known | None
+) -> DeploymentStep:
+    if known is None:
+        # It was registered after the list was read.
+        return replace(
+            step,
+            action=Action.LATER,
+            trouble=Trouble("it is being registered by somebody else", later=True),
+        )
+    if (known.retiring or {}).get("artifact_removed_at"):
+        return replace(
+            step,
+            action=Action.REFUSED,
+            trouble=Trouble(
+                f"its version is being retired ({known.id}), and its platform has removed it"
+            ),
+        )
+    changes, notes = _record_changes(judged, known, world)
+    elsewhere = [
+        name for name in known.revisions if world.services[name]["deployment_id"] != known.id
+    ]
+    action = Action.PROMOTE if elsewhere or known.retiring else Action.UNCHANGED
+    if action is Action.UNCHANGED and changes:
+        action = Action.UPDATE
+    differences = [
+        difference(world.services.get(name), view) for name, view in sorted(judged.served.items())
+    ]
+    if judged.mutable and not all(each.is_empty for each in differences):
+        action = Action.REGISTER  # other code is there by now
+    return replace(
+        step,
+        action=action,
+        differences=tuple(
+            each for each in differences if not each.is_empty or action is Action.PROMOTE
+        ),
+        changes=changes,
+        calls_off=known.retiring is not None,
+        notes=(*step.notes, *notes),
+    )
+
+
+def _record_changes(judged: Judged, known: Known, world: World) -> tuple[Json, list[str]]:
+    """The body of the PATCH that makes its record what the file says."""
+    view, entry, notes = known.view, judged.entry, []
+    changes: Json = {}
+    wanted = notes_of(entry)
+    if known.metadata != wanted:
+        if world.server.ours:
+            changes["metadata"] = wanted
+        else:
+            notes.append(
+                "this server cannot change the notes of a deployment: they stay as they were"
+            )
+    if dict(judged.headers) != (view.get("additional_headers") or {}):
+        changes["additional_headers"] = dict(judged.headers)
+    if dict(judged.secret_headers) != (view.get("secret_headers") or {}):
+        changes["secret_headers"] = dict(judged.secret_headers)
+    if entry.assume_role_arn not in (None, view.get("assume_role_arn")):
+        changes["assume_role_arn"] = entry.assume_role_arn
+    return changes, notes
+
+
+def notes_of(entry: DeclaredDeployment) -> dict[str, str]:
+    """The notes that a deployment of this entry has: its own, and the entry's name."""
+    return {**entry.metadata, NAME: entry.name}
+
+
+def _targets(judged: Iterable[Judged]) -> dict[str, str]:
+    """The deployments that the file's targets lead to, and the entry of each."""
+    return {
+        each.deployment_id: each.entry.name for each in judged if each.deployment_id is not None
+    }
+
+
+# --- entries beside one another ----------------------------------------------------------------
+
+
+def _without_rivals(judged: Sequence[Judged]) -> list[Judged]:
+    """The same, with trouble for those that lead to one version, or want the same service: each
+    apply would take it from the other."""
+    claims: defaultdict[str, list[str]] = defaultdict(list)
+    for each in judged:
+        if each.trouble is None:
+            for what in (
+                f"version {each.uri}{_routed(each)}",
+                *(f"'{one}'" for one in each.served),
+            ):
+                claims[what].append(each.entry.name)
+    found = []
+    for each in judged:
+        rivals = [
+            f"{what} is what {_all(names)} want"
+            for what, names in claims.items()
+            if len(names) > 1 and each.entry.name in names
+        ]
+        trouble = Trouble(f"{'; '.join(rivals)}. Only one of them can have it.") if rivals else None
+        found.append(replace(each, trouble=trouble) if trouble else each)
+    return found
+
+
+def _routed(judged: Judged) -> str:
+    """Headers that choose what answers at one address make it several."""
+    return "".join(sorted(f" {name}: {value}" for name, value in judged.headers.items()))
+
+
+def _all(names: Sequence[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
+
+
+# --- settings of services ----------------------------------------------------------------------
+
+
+def _service(
+    name: str, declared: DeclaredService, world: World, judged: Sequence[Judged]
+) -> ServiceStep:
+    view = next((each.served[name] for each in judged if name in each.served), None)
+    view = view or world.services.get(name)
+    if view is None:
+        return _unserved(name, judged)
+    if declared.workflow_completion_retention is not None and view.get("ty") != "Workflow":
+        return ServiceStep(
+            name,
+            Action.REFUSED,
+            trouble=Trouble(f"'{name}' is no workflow, and has no workflow_completion_retention"),
+        )
+    changes, before = settings.changes(declared, view)
+    notes = []
+    if changes.get("inactivity_timeout") and view.get("inactivity_timeout") == "0s":
+        del changes["inactivity_timeout"], before["inactivity_timeout"]
+        notes.append("inactivity_timeout has no effect on request/response deployments")
+    if "retry_policy" in changes and not world.server.ours:
+        del changes["retry_policy"], before["retry_policy"]
+        notes.append("this server takes retry policies from the code only: retry is not applied")
+    action = Action.UPDATE if changes else Action.UNCHANGED
+    return ServiceStep(name, action, changes, before, tuple(notes))
+
+
+def _unserved(name: str, judged: Sequence[Judged]) -> ServiceStep:
+    if any(each.trouble is not None for each in judged):
+        trouble = Trouble(f"nobody serves '{name}' yet", later=True)
+        return ServiceStep(name, Action.LATER, trouble=trouble)
+    trouble = Trouble(f"nobody serves '{name}': correct the name, or deploy what does")
+    return ServiceStep(name, Action.REFUSED, trouble=trouble)
+
+
+# --- what it was decided upon ------------------------------------------------------------------
+
+
+def _basis(
+    world: World, deployments: Iterable[DeploymentStep], services: Iterable[ServiceStep]
+) -> Json:
+    """Who takes the new requests of the services that the plan is about."""
+    names = {name for step in deployments for name in step.services}
+    names |= {step.service for step in services}
+    return {name: _owner(world.services.get(name)) for name in sorted(names)}
+
+
+def _owner(view: Mapping[str, object] | None) -> Json | None:
+    if view is None:
+        return None
+    return {"deployment_id": view["deployment_id"], "revision": view["revision"]}
