@@ -55,19 +55,24 @@ def additional_headers(given: Mapping[str, str]) -> Headers:
     headers: dict[str, str] = {}
     for written, value in given.items():
         name = written.lower()
-        if not _NAME.fullmatch(name):
-            raise _bad(f"{show(written)} is not a header name")
-        if name in _OURS:
-            raise _bad(f"the header '{name}' is set by the engine itself")
-        if name in headers:
-            raise _bad(f"the header '{name}' is given twice")
-        if not _VALUE.fullmatch(value):
-            raise _bad(
-                f"the value of '{name}' is too long or holds characters beyond visible ASCII"
+        reason = reason_against_header(written, value)
+        if reason is None and name in headers:
+            reason = f"the header '{name}' is given twice"
+        if reason is not None:
+            raise BadRequest(
+                f"The request field 'additional_headers' is invalid. Reason: {reason}."
             )
         headers[name] = value.strip()
     return tuple(sorted(headers.items()))
 
 
-def _bad(reason: str) -> BadRequest:
-    return BadRequest(f"The request field 'additional_headers' is invalid. Reason: {reason}.")
+def reason_against_header(written: str, value: str) -> str | None:
+    """Why a header cannot be sent along, or None if it can. It never repeats the value."""
+    name = written.lower()
+    if not _NAME.fullmatch(name):
+        return f"{show(written)} is not a header name"
+    if name in _OURS:
+        return f"the header '{name}' is set by the engine itself"
+    if not _VALUE.fullmatch(value):
+        return f"the value of '{name}' is too long or holds characters beyond visible ASCII"
+    return None

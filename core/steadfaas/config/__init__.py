@@ -1,0 +1,36 @@
+"""Settings and declarations: one file, read once, checked whole, and never changed afterwards."""
+
+from __future__ import annotations
+
+from steadfaas.config.address import Address
+from steadfaas.config.declared import (
+    Declared,
+    DeclaredDeployment,
+    DeclaredEngine,
+    DeclaredRetry,
+    DeclaredService,
+    Secret,
+)
+from steadfaas.config.load import ConfigFile, load_file, load_settings
+from steadfaas.config.problems import Problem, SettingsError
+from steadfaas.config.read import DEFAULT_CONFIG_FILE
+from steadfaas.config.settings import VARIABLE_PREFIX, Settings, variable_of
+
+__all__ = [
+    "DEFAULT_CONFIG_FILE",
+    "VARIABLE_PREFIX",
+    "Address",
+    "ConfigFile",
+    "Declared",
+    "DeclaredDeployment",
+    "DeclaredEngine",
+    "DeclaredRetry",
+    "DeclaredService",
+    "Problem",
+    "Secret",
+    "Settings",
+    "SettingsError",
+    "load_file",
+    "load_settings",
+    "variable_of",
+]
