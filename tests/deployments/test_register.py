@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from steadfaas import ids
-from steadfaas.deployments import register
+from steadfaas.deployments import resolve
 from steadfaas.deployments.adapters import Adapters
 from steadfaas.deployments.catalog import Catalog
 from steadfaas.deployments.register import Connection, Outcome, Registration
@@ -267,7 +267,7 @@ class Silent(Latest):
 def test_a_platform_that_says_nothing_is_not_waited_for_without_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(register, "_RESOLVE_SECONDS", 0.01)
+    monkeypatch.setattr(resolve, "_RESOLVE_SECONDS", 0.01)
     monkeypatch.setattr(Following, "get", lambda *_: Silent())
 
     async def test() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from steadfaas.deployments.input_check import InputCheck
 from steadfaas.deployments.options import HandlerOptions, handler_options, service_options
+from steadfaas.deployments.retirement import Retirement
 from steadfaas.errors import NotFound
 from steadfaas.spi import ANYBODY, Access, Endpoint, Evidence
 from steadfaas.wire.manifest import (
@@ -30,6 +31,7 @@ __all__ = [
     "Deployment",
     "Handler",
     "HandlerOptions",
+    "Retirement",
     "ServiceRevision",
     "build_revision",
     "is_http",
@@ -100,6 +102,7 @@ class Deployment:
     secret_headers: tuple[tuple[str, str], ...] = ()  # names, and where each secret stands
     compression: str | None = None  # what its SDK offers for bodies
     changes: tuple[Change, ...] = ()  # the latest ones, oldest first
+    retiring: Retirement | None = None
 
     @property
     def over_http(self) -> bool:
@@ -155,7 +158,8 @@ def _build_handler(
 
 
 class Catalog:
-    """All deployments, and the active revision of each service."""
+    """All deployments, and the active revision of each service: its newest one whose deployment is
+    not being retired."""
 
     __slots__ = (
         "__weakref__", "_active", "_active_of", "_deployments", "_ordered", "_revisions", "version",
@@ -216,8 +220,13 @@ class Catalog:
         return {id: names for id, names in found.items() if names}
 
     def revisions(self, service: str) -> list[ServiceRevision]:
-        """Every revision of a service, newest first."""
+        """Every revision of a service, newest first, those of retiring deployments too."""
         return self._revisions.get(service, [])[::-1]
+
+    def next_number(self, service: str) -> int:
+        """The number of the next revision of a service: higher than that of any there is."""
+        known = self._revisions.get(service)
+        return known[-1].revision + 1 if known else 1
 
     # --- changed by registrations and removals, after their commit ------------------------------
 
@@ -226,7 +235,8 @@ class Catalog:
         self._exchange(deployment.id, deployment)
 
     def remove(self, deployment_id: str) -> None:
-        """Forget a deployment. The next-newest revision of its services becomes active again."""
+        """Forget a deployment. The next-newest revision of its services becomes active again, of
+        those whose deployments are not being retired."""
         self._exchange(deployment_id, None)
 
     def replace(self, deployments: Iterable[Deployment]) -> None:
@@ -238,7 +248,8 @@ class Catalog:
                 revisions.setdefault(name, []).append(revision)
         for known in revisions.values():
             known.sort(key=_revision_number)
-        active = {name: known[-1] for name, known in revisions.items()}
+        newest = {name: _newest(known, table) for name, known in revisions.items()}
+        active = {name: one for name, one in newest.items() if one is not None}
         active_of: dict[str, list[ServiceRevision]] = {}
         for name in sorted(active):
             active_of.setdefault(active[name].deployment_id, []).append(active[name])
@@ -264,7 +275,9 @@ class Catalog:
             if after is not None and name in after.services:
                 insort(known, after.services[name], key=_revision_number)
             if known:
-                revisions[name], active[name] = known, known[-1]
+                revisions[name] = known
+            if (newest := _newest(known, table)) is not None:
+                active[name] = newest
             owners |= {one.deployment_id for one in (rival, active.get(name)) if one is not None}
         active_of = {**self._active_of}
         for owner in owners:
@@ -282,6 +295,16 @@ def _revision_number(revision: ServiceRevision) -> int:
     return revision.revision
 
 
+def _newest(
+    known: list[ServiceRevision], deployments: Mapping[str, Deployment]
+) -> ServiceRevision | None:
+    """Which of these takes new requests, newest last; None: all are being retired."""
+    for revision in reversed(known):
+        if deployments[revision.deployment_id].retiring is None:
+            return revision
+    return None
+
+
 def _served(deployment: Deployment | None) -> set[str]:
     return set() if deployment is None else set(deployment.services)
 
@@ -293,5 +316,5 @@ def _active_of(
         return []
     return [
         active[name] for name in sorted(deployment.services)
-        if active[name].deployment_id == deployment.id
+        if name in active and active[name].deployment_id == deployment.id
     ]  # fmt: skip

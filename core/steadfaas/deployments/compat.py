@@ -87,6 +87,8 @@ def _heir(catalog: Catalog, active: ServiceRevision) -> str:
         known
         for known in catalog.revisions(active.name)
         if known.deployment_id != active.deployment_id
+        and (owner := catalog.deployment(known.deployment_id)) is not None
+        and owner.retiring is None
     ]
     if not others:
         return "nobody serves it"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from steadfaas.deployments.catalog import Change, Deployment, ServiceRevision
-from steadfaas.deployments.headers import Headers
 
 KEPT: Final = 20
 
@@ -17,8 +16,20 @@ MOVED: Final = "address changed"
 HEADERS: Final = "headers changed"
 SECRETS: Final = "secret headers changed"
 ACCESS: Final = "role changed"
+METADATA: Final = "metadata changed"
 PROMOTED: Final = "promoted"
 CONFIGURED: Final = "settings changed"
+CHANGES: Final = (
+    FORCED,
+    OVERWRITTEN,
+    MOVED,
+    HEADERS,
+    SECRETS,
+    ACCESS,
+    METADATA,
+    PROMOTED,
+    CONFIGURED,
+)
 
 _LONGEST_ACTOR: Final = 200
 _LONGEST_DETAIL: Final = 1000
@@ -26,8 +37,8 @@ _LONGEST_DETAIL: Final = 1000
 
 def noted(deployment: Deployment, at: int, by: str, *changes: tuple[str, str]) -> Deployment:
     """The deployment with these changes (what, detail) added; the latest `KEPT` stay."""
-    actor = _plain(by, _LONGEST_ACTOR)
-    new = [Change(at, actor, what, _plain(detail, _LONGEST_DETAIL)) for what, detail in changes]
+    who = actor(by)
+    new = [Change(at, who, what, _plain(detail, _LONGEST_DETAIL)) for what, detail in changes]
     return replace(deployment, changes=(*deployment.changes, *new)[-KEPT:])
 
 
@@ -42,16 +53,20 @@ def renewed(before: Iterable[ServiceRevision], after: Iterable[ServiceRevision])
     )
 
 
-def header_names(before: Headers, after: Headers) -> str:
-    """Which headers were set anew and which are gone; never a value, which may be a secret."""
-    old, new = dict(before), dict(after)
+def names(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """Which names were set anew and which are gone; never a value, which may be a secret."""
     parts = {
-        "set": [name for name, value in new.items() if old.get(name) != value],
-        "removed": [name for name in old if name not in new],
+        "set": [name for name, value in after.items() if before.get(name) != value],
+        "removed": [name for name in before if name not in after],
     }
     return "; ".join(
-        f"{what}: {', '.join(sorted(names))}" for what, names in parts.items() if names
+        f"{what}: {', '.join(sorted(which))}" for what, which in parts.items() if which
     )
+
+
+def actor(said: str) -> str:
+    """Who did it, fit to be kept."""
+    return _plain(said, _LONGEST_ACTOR)
 
 
 def _plain(text: str, limit: int) -> str:

@@ -1,4 +1,4 @@
-"""Moving a deployment to another address: what is pinned to it goes on there.
+"""Moving a deployment to another address: what is pinned to it goes on there. Its notes change too.
 
 Unless `overwrite` is asked for, only the connection changes. What the new address serves is then
 compared with the stored services for warnings only: this is how to repair a version whose endpoint
@@ -8,14 +8,14 @@ way. What does stand in the way is a protocol that unfinished invocations could 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from steadfaas.deployments.catalog import Deployment
 from steadfaas.deployments.compat import lost_handlers
 from steadfaas.deployments.discover import Discovered
 from steadfaas.deployments.headers import Connection, Headers
-from steadfaas.deployments.history import ACCESS, HEADERS, MOVED, SECRETS, header_names
+from steadfaas.deployments.history import ACCESS, HEADERS, METADATA, MOVED, SECRETS, names
 from steadfaas.deployments.settings import ServiceChanges
 from steadfaas.spi import Access, EndpointReference
 from steadfaas.wire.manifest import ServiceManifest
@@ -25,14 +25,17 @@ __all__ = ["Modification", "Modified", "ServiceChanges"]
 
 @dataclass(frozen=True, slots=True)
 class Modification:
-    """What somebody asks to change. None leaves a thing as it is; `headers` replace all."""
+    """What somebody asks to change. None leaves a thing as it is; `headers` and `metadata` replace
+    all, and so do `secret_headers` together with those that `protection` makes."""
 
     deployment_id: str
     target: str | None = None
     field_name: str = "uri"
     headers: Headers | None = None
     secret_headers: Headers | None = None
+    protection: tuple[str, ...] | None = None  # where the secrets stand that the platform asks for
     access: Access | None = None
+    metadata: Mapping[str, str] | None = None
     overwrite: bool = False
     dry_run: bool = False
     actor: str = ""
@@ -86,17 +89,20 @@ def connected(
 
 
 def differences(before: Deployment, after: Deployment) -> list[tuple[str, str]]:
-    """What is other about the connection, for the record."""
+    """What is other about the connection and the notes, for the record."""
     found = []
     if before.uri != after.uri:
         found.append((MOVED, f"{before.uri} -> {after.uri}"))
     if before.headers != after.headers:
-        found.append((HEADERS, header_names(before.headers, after.headers)))
+        found.append((HEADERS, names(dict(before.headers), dict(after.headers))))
     if before.secret_headers != after.secret_headers:
-        found.append((SECRETS, header_names(before.secret_headers, after.secret_headers)))
+        secrets = names(dict(before.secret_headers), dict(after.secret_headers))
+        found.append((SECRETS, secrets))
     if before.access != after.access:
         roles = (before.access.assume_role_arn, after.access.assume_role_arn)
         found.append((ACCESS, " -> ".join(role or "none" for role in roles)))
+    if before.metadata != after.metadata:
+        found.append((METADATA, names(before.metadata, after.metadata)))
     return found
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from steadfaas import ids
 from steadfaas.clock import Time
-from steadfaas.deployments import history
 from steadfaas.deployments.catalog import (
     Catalog,
     Deployment,
@@ -19,6 +18,7 @@ from steadfaas.deployments.compat import Compatibility, dropped, findings, refus
 from steadfaas.deployments.discover import Discovered
 from steadfaas.deployments.headers import Headers
 from steadfaas.deployments.requests import Outcome, Registered, Registration
+from steadfaas.deployments.retirement import being_retired
 from steadfaas.spi import EndpointReference
 
 
@@ -37,7 +37,7 @@ class Planner:
         self, request: Registration, reference: EndpointReference, discovered: Discovered
     ) -> Registered:
         """What a registration makes of what was discovered. Raises DiscoveryError for promises that
-        it would break without being asked to."""
+        it would break without being asked to, Conflict for an endpoint that is being retired."""
         known = self.find(reference, request.connection.headers)
         if known is not None and not request.force:
             # Another deployment was moved to this address meanwhile.
@@ -54,9 +54,6 @@ class Planner:
             return Registered(deployment, Outcome.CREATED, tuple(broken))
         broken += dropped(self.catalog, known, services)
         deployment = replace(deployment, changes=known.changes)
-        if not request.dry_run:
-            detail = history.renewed(known.services.values(), deployment.services.values())
-            deployment = history.noted(deployment, now, request.actor, (history.FORCED, detail))
         return Registered(deployment, Outcome.OVERWRITTEN, tuple(broken))
 
     def _deployment(
@@ -92,10 +89,9 @@ class Planner:
         """What a deployment serves: each service newer than all that there is of it."""
         revisions = {}
         for service in discovered.manifest.services:
-            active = self.catalog.latest(service.name)
             revisions[service.name] = build_revision(
                 service,
-                revision=active.revision + 1 if active else 1,
+                revision=self.catalog.next_number(service.name),
                 deployment_id=deployment_id,
                 defaults=self.defaults,
             )
@@ -110,15 +106,25 @@ class Planner:
         return reference.adapter, reference.uri, routing
 
     def find(self, reference: EndpointReference, headers: Headers) -> Deployment | None:
-        """The newest deployment of this endpoint."""
+        """The newest deployment of this endpoint. Raises Conflict if it is being retired."""
+        newest = next(self._all_of(reference, headers), None)
+        if newest is not None and newest.retiring is not None:
+            raise being_retired(newest.id)
+        return newest
+
+    def twins(self, deployment: Deployment) -> list[Deployment]:
+        """The other deployments of the same endpoint, newest first."""
+        found = self._all_of(reference_of(deployment), deployment.headers)
+        return [known for known in found if known.id != deployment.id]
+
+    def _all_of(self, reference: EndpointReference, headers: Headers) -> Iterator[Deployment]:
         identity = self.identity(reference, headers)
         for known in reversed(self.catalog.deployments()):
             # The address first: among thousands of deployments few have it.
             if known.uri == reference.uri and (
                 self.identity(reference_of(known), known.headers) == identity
             ):
-                return known
-        return None
+                yield known
 
 
 def reference_of(known: Deployment) -> EndpointReference:

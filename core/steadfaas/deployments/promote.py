@@ -24,15 +24,15 @@ class Promoted:
 
 
 def promotion(catalog: Catalog, deployment: Deployment) -> Promoted:
-    """What a promotion would make of this deployment. No effects."""
+    """What a promotion would make of this deployment, which is not being retired. No effects."""
     services = {**deployment.services}
     lost: list[str] = []
     for name in sorted(services):
         active = catalog.latest(name)
-        assert active is not None, "what a deployment serves has a newest revision"
+        assert active is not None, "what such a deployment serves has an active revision"
         if active.deployment_id != deployment.id:
             lost += _lost(active, services[name])
-            services[name] = replace(services[name], revision=active.revision + 1)
+            services[name] = replace(services[name], revision=catalog.next_number(name))
     promoted = tuple(name for name in services if services[name] is not deployment.services[name])
     return Promoted(replace(deployment, services=services), tuple(sorted(promoted)), tuple(lost))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import asdict
 from typing import Any
 
 from steadfaas.deployments.catalog import (
@@ -10,6 +11,7 @@ from steadfaas.deployments.catalog import (
     Change,
     Deployment,
     HandlerOptions,
+    Retirement,
     ServiceRevision,
     build_revision,
 )
@@ -52,6 +54,7 @@ def to_rows(deployment: Deployment) -> tuple[DeploymentRow, list[RevisionRow]]:
         "secret_headers": deployment.secret_headers,
         "compression": deployment.compression,
         "changes": [(one.at, one.by, one.what, one.detail) for one in deployment.changes],
+        "retiring": None if deployment.retiring is None else asdict(deployment.retiring),
     }
     revisions = [
         RevisionRow(known.name, known.revision, deployment.id, service_to_json(known.manifest))
@@ -98,6 +101,7 @@ def _deployment(
         secret_headers=tuple((name, value) for name, value in record.get("secret_headers", ())),
         compression=record.get("compression"),
         changes=tuple(Change(*change) for change in record.get("changes", ())),
+        retiring=Retirement(**retiring) if (retiring := record.get("retiring")) else None,
     )
 
 

@@ -18,10 +18,9 @@ Intended differences from the stock server:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Final
 from weakref import WeakValueDictionary
 
 from steadfaas.clock import Time
@@ -30,17 +29,17 @@ from steadfaas.deployments.adapters import Adapters
 from steadfaas.deployments.catalog import Catalog, Deployment, HandlerOptions, ServiceRevision
 from steadfaas.deployments.compat import Compatibility, dropped, findings
 from steadfaas.deployments.discover import Discovered
-from steadfaas.deployments.drain import drain_of
 from steadfaas.deployments.headers import Connection, Headers
 from steadfaas.deployments.modify import Modification, Modified
 from steadfaas.deployments.plan import Planner, reference_of
 from steadfaas.deployments.promote import Promoted, promotion
-from steadfaas.deployments.records import to_rows
 from steadfaas.deployments.requests import Outcome, Registered, Registration
-from steadfaas.deployments.secrets import secret_headers
+from steadfaas.deployments.resolve import Resolver
+from steadfaas.deployments.retire import Retirements
 from steadfaas.deployments.settings import ServiceChanges, changed, told
-from steadfaas.errors import BadRequest, Conflict, DiscoveryError, NotFound
-from steadfaas.spi import Access, EndpointReference, Evidence, Promise, Protects
+from steadfaas.deployments.shelf import Shelf
+from steadfaas.errors import Conflict, NotFound
+from steadfaas.spi import EndpointReference, Evidence
 from steadfaas.store import deployments as table
 from steadfaas.store.port import Tx, Writer
 
@@ -62,14 +61,12 @@ Discover = Callable[[EndpointReference, Connection], Awaitable[Discovered]]
 # Of two registrations with one address, these headers make two endpoints: they choose what answers.
 ROUTING_HEADERS: Final = frozenset({"host", "cloudflare-workers-version-overrides"})
 
-# A platform may have to be asked more than once, or get a new version ready first.
-_RESOLVE_SECONDS: Final = 45.0
-
-_T = TypeVar("_T")
-
 
 class Registry:
-    """Changes what is registered. Belongs to one event loop."""
+    """Changes what is registered. Belongs to one event loop.
+
+    `retirements` takes deployments out of use in steps.
+    """
 
     def __init__(
         self,
@@ -88,31 +85,28 @@ class Registry:
         """`randomness(n)` gives n random bytes; `defaults` must be those the catalog has;
         `allow_mutable`: the engine is for development, and code may change behind an address."""
         self._catalog = catalog
-        self._writer = writer
-        self._adapters = adapters
         self._discover = discover
-        self._clock = clock
         self._defaults = defaults
         self._compatibility: Compatibility = compatibility
         self._plans = Planner(catalog, clock, randomness, defaults, compatibility, routing_headers)
-        self._allow_mutable = allow_mutable
+        self._resolver = Resolver(adapters, allow_mutable=allow_mutable)
+        self._shelf = Shelf(catalog, writer, clock)
         self._endpoints: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
-        # Revision numbers and compatibility are judged and stored as one step.
-        self._commit = asyncio.Lock()
-        self._running: set[asyncio.Task[Any]] = set()
+        self.retirements = Retirements(self._shelf, self._plans)
 
     async def register(self, request: Registration) -> Registered:
         """Register an endpoint, or find that it is registered.
 
         Raises BadRequest for a target that is none, DiscoveryError for a version that its platform
         does not have, an endpoint that cannot be used or one that breaks promises of active
-        revisions, AdapterUnavailable, StoreError if nothing could be stored.
+        revisions, AdapterUnavailable, Conflict for an endpoint that is being retired, StoreError if
+        nothing could be stored.
         """
-        reference = await self._resolve(request)
+        reference = await self._resolver.registered(request)
         if reference.evidence is Evidence.MUTABLE:
             request = replace(request, force=True)  # other code may be there by now
         if request.protection:
-            request = replace(request, connection=self._protected(request, reference))
+            request = replace(request, connection=self._protected(request, reference.adapter))
         headers = request.connection.headers
         identity = self._plans.identity(reference, headers)
         # The table holds a lock only as long as somebody here does.
@@ -124,31 +118,43 @@ class Registry:
             discovered = await self._discover(reference, request.connection)
             if request.dry_run:
                 return self._plans.registration(request, reference, discovered)
-            return await self._unbroken(self._register(request, reference, discovered))
+            return await self._shelf.unbroken(self._register(request, reference, discovered))
+
+    def _protected(self, request: Registration, adapter: str) -> Connection:
+        given = request.connection.secret_headers
+        headers = self._resolver.protected(adapter, given, request.protection)
+        return replace(request.connection, secret_headers=headers)
 
     async def modify(self, wanted: Modification) -> Modified:
-        """Change how a deployment is reached, and what it serves if `overwrite` is asked for.
+        """Change how a deployment is reached and what is noted of it, and what it serves if
+        `overwrite` is asked for.
 
         What is pinned to it uses the new connection from its next attempt on. Raises NotFound;
         BadRequest for a target that the deployment's adapter does not take; DiscoveryError for an
-        endpoint that cannot be used; Conflict if unfinished invocations could not go on there, or
-        the address changed meanwhile; StoreError.
+        endpoint that cannot be used; Conflict if unfinished invocations could not go on there, the
+        address changed meanwhile, or either is being retired; StoreError.
         """
-        known = self._known(wanted.deployment_id)
+        known = self._shelf.staying(wanted.deployment_id)
+        if wanted.protection is not None:
+            given = wanted.secret_headers or ()
+            secrets = self._resolver.protected(known.adapter, given, wanted.protection)
+            wanted = replace(wanted, secret_headers=secrets)
         connection = modify.connection_of(known, wanted)
-        reference, discovered = await self._destination(known, wanted, connection.access), None
+        reference = await self._resolver.modified(known, wanted, connection.access)
+        discovered = None
         if wanted.overwrite or reference.uri != known.uri:
             discovered = await self._discover(reference, connection)
-        return await self._unbroken(self._modify(wanted, reference, discovered))
+        return await self._shelf.unbroken(self._modify(wanted, reference, discovered))
 
     async def promote(
         self, deployment_id: str, *, dry_run: bool = False, actor: str = ""
     ) -> Promoted:
         """Let a deployment take the new requests of all its services again, without a check.
 
-        Raises NotFound, StoreError.
+        Raises NotFound, StoreError, Conflict if it is being retired.
         """
-        return await self._unbroken(self._promote(deployment_id, dry_run=dry_run, actor=actor))
+        step = self._promote(deployment_id, dry_run=dry_run, actor=actor)
+        return await self._shelf.unbroken(step)
 
     async def configure(
         self, service: str, changes: ServiceChanges, *, actor: str = ""
@@ -158,15 +164,15 @@ class Registry:
         The record of its deployment tells which, and who did it. Raises NotFound, BadRequest,
         StoreError.
         """
-        return await self._unbroken(self._configure(service, changes, actor))
+        return await self._shelf.unbroken(self._configure(service, changes, actor))
 
-    async def remove(self, deployment_id: str, *, force: bool = False) -> None:
+    async def remove(self, deployment_id: str, *, force: bool = False, actor: str = "") -> None:
         """Remove a deployment; the next-newest revision of its services becomes active again.
 
         Without `force` only a drained one. Raises NotFound; Conflict, saying what still needs it;
         StoreError.
         """
-        await self._unbroken(self._remove(deployment_id, force=force))
+        await self._shelf.unbroken(self._remove(deployment_id, force=force, actor=actor))
 
     async def remove_mutable(self) -> list[Deployment]:
         """Remove what only an engine for development takes; what is pinned there waits for an
@@ -175,7 +181,7 @@ class Registry:
             known for known in self._catalog.deployments() if known.evidence is Evidence.MUTABLE
         ]
         for known in mutable:
-            await self.remove(known.id, force=True)
+            await self.remove(known.id, force=True, actor="an engine without --dev")
         return mutable
 
     # --- steps: judged and stored as one, then shown -------------------------------------------
@@ -183,21 +189,25 @@ class Registry:
     async def _register(
         self, request: Registration, reference: EndpointReference, discovered: Discovered
     ) -> Registered:
-        async with self._commit:
+        async with self._shelf.turn:
             planned = self._plans.registration(request, reference, discovered)
+            deployment = planned.deployment
             if planned.outcome is Outcome.CREATED:
-                row, revisions = to_rows(planned.deployment)
-                await self._writer.write(lambda tx: table.insert(tx, row, revisions))
-                self._catalog.put(planned.deployment)
+                await self._shelf.add(deployment, request.actor)
             elif planned.outcome is Outcome.OVERWRITTEN:
-                await self._replace(planned.deployment)
+                before = self._shelf.known(deployment.id).services.values()
+                change = (history.FORCED, history.renewed(before, deployment.services.values()))
+                after = await self._shelf.change(
+                    deployment, request.actor, change, at=deployment.created_at
+                )
+                return replace(planned, deployment=after)
             return planned
 
     async def _modify(
         self, wanted: Modification, asked: EndpointReference, discovered: Discovered | None
     ) -> Modified:
-        async with self._commit:
-            known = self._known(wanted.deployment_id)
+        async with self._shelf.turn:
+            known = self._shelf.staying(wanted.deployment_id)
             reference = asked if wanted.target is not None else reference_of(known)
             connection = modify.connection_of(known, wanted)
             unseen = wanted.overwrite or reference.uri != known.uri
@@ -206,17 +216,17 @@ class Registry:
                     f"the address of deployment '{known.id}' was changed at the same time, to"
                     f" '{known.uri}'; look at it, and try again"
                 )
-            seen = discovered if unseen else None
-            after = modify.connected(known, reference, connection, seen)
+            self._plans.find(reference, connection.headers)  # must not be on its way out
+            after = modify.connected(known, reference, connection, discovered if unseen else None)
+            if wanted.metadata is not None:
+                after = replace(after, metadata=wanted.metadata)
             warnings: list[str] = []
             if discovered is not None and unseen:
                 after, warnings = self._served(wanted, known, after, discovered)
             if after == known:
                 return Modified(known)
-            if not wanted.dry_run:
-                after = self._noted(wanted, known, after)
-            warnings += await self._move(wanted, known, after)
-            return Modified(after, tuple(warnings))
+            after, more = await self._move(wanted, known, after)
+            return Modified(after, (*warnings, *more))
 
     def _served(
         self,
@@ -233,167 +243,65 @@ class Registry:
         broken += dropped(self._catalog, known, services)
         return replace(after, services=self._plans.revisions(known.id, discovered)), broken
 
-    def _noted(self, wanted: Modification, known: Deployment, after: Deployment) -> Deployment:
-        changes = modify.differences(known, after)
-        if wanted.overwrite:
-            detail = history.renewed(known.services.values(), after.services.values())
-            changes.append((history.OVERWRITTEN, detail))
-        return history.noted(after, self._clock.now(), wanted.actor, *changes)
-
-    async def _move(self, wanted: Modification, known: Deployment, after: Deployment) -> list[str]:
+    async def _move(
+        self, wanted: Modification, known: Deployment, after: Deployment
+    ) -> tuple[Deployment, list[str]]:
         """Store a changed connection, unless something unfinished could not go on there: that is
         refused, or with `overwrite` told."""
-        row, revisions = to_rows(after)
         versions = (after.min_version, after.max_version)
         same = versions == (known.min_version, known.max_version)
+        warnings: list[str] = []
 
-        def unit(tx: Tx) -> list[str]:
+        def judge(tx: Tx) -> None:
             stuck = {} if same else table.beyond_versions(tx, known.id, *versions)
             if stuck and not wanted.overwrite:
                 raise Conflict(
                     f"{modify.unspoken(after, stuck)}. Use an endpoint that speaks it, or wait"
                     " until they have finished."
                 )
-            if not wanted.dry_run:
-                table.replace(tx, row, revisions)
-            return [f"{modify.unspoken(after, stuck)}."] if stuck else []
+            if stuck:
+                warnings.append(f"{modify.unspoken(after, stuck)}.")
 
-        warnings = await self._writer.write(unit)
-        if not wanted.dry_run:
-            self._catalog.put(after)
-        return warnings
+        if wanted.dry_run:
+            await self._shelf.look(judge)
+            return after, warnings
+        changes = modify.differences(known, after)
+        if wanted.overwrite:
+            detail = history.renewed(known.services.values(), after.services.values())
+            changes.append((history.OVERWRITTEN, detail))
+        return await self._shelf.change(after, wanted.actor, *changes, judge=judge), warnings
 
     async def _promote(self, deployment_id: str, *, dry_run: bool, actor: str) -> Promoted:
-        async with self._commit:
-            known = self._known(deployment_id)
+        async with self._shelf.turn:
+            known = self._shelf.staying(deployment_id)
             planned = promotion(self._catalog, known)
             if dry_run or not planned.services:
                 return planned
             renewed = [planned.deployment.services[name] for name in planned.services]
             change = (history.PROMOTED, history.renewed(known.services.values(), renewed))
-            after = history.noted(planned.deployment, self._clock.now(), actor, change)
-            await self._replace(after)
+            after = await self._shelf.change(planned.deployment, actor, change)
             return replace(planned, deployment=after)
 
     async def _configure(
         self, service: str, changes: ServiceChanges, actor: str
     ) -> ServiceRevision:
-        async with self._commit:
+        async with self._shelf.turn:
             before = self._catalog.latest(service)
             if before is None:
                 raise NotFound(f"The requested service '{service}' does not exist")
             after = changed(before, changes, self._defaults)
             if after is not before:
-                known = self._known(before.deployment_id)
+                known = self._shelf.known(before.deployment_id)
                 owner = replace(known, services={**known.services, service: after})
                 change = (history.CONFIGURED, f"{service}: {told(changes)}")
-                await self._replace(history.noted(owner, self._clock.now(), actor, change))
+                await self._shelf.change(owner, actor, change)
             return after
 
-    async def _remove(self, deployment_id: str, *, force: bool) -> None:
-        def unit(tx: Tx) -> None:
-            if not force:
-                now = self._clock.now()
-                drain = drain_of(tx, self._catalog, deployment_id, now=now, blockers=1)
-                if drain.active_services or drain.unfinished:
-                    raise Conflict(drain.explain(deployment_id))
-            table.delete(tx, deployment_id)
-
-        async with self._commit:
-            if self._catalog.deployment(deployment_id) is None:
+    async def _remove(self, deployment_id: str, *, force: bool, actor: str) -> None:
+        async with self._shelf.turn:
+            known = self._catalog.deployment(deployment_id)
+            if known is None:
                 raise NotFound(
                     f"not found in the schema registry: deployment with id '{deployment_id}'"
                 )
-            await self._writer.write(unit)
-            self._catalog.remove(deployment_id)
-
-    async def _replace(self, deployment: Deployment) -> None:
-        row, revisions = to_rows(deployment)
-        await self._writer.write(lambda tx: table.replace(tx, row, revisions))
-        self._catalog.put(deployment)
-
-    async def _unbroken(self, step: Coroutine[Any, Any, _T]) -> _T:
-        """Let a step finish even if its caller goes away: what is stored must also be shown."""
-        task = asyncio.ensure_future(step)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
-
-    # --- looking up ----------------------------------------------------------------------------
-
-    def _known(self, deployment_id: str) -> Deployment:
-        known = self._catalog.deployment(deployment_id)
-        if known is None:
-            raise NotFound(f"The requested deployment '{deployment_id}' does not exist")
-        return known
-
-    async def _destination(
-        self, known: Deployment, wanted: Modification, access: Access
-    ) -> EndpointReference:
-        if wanted.target is None:
-            return reference_of(known)
-        adapter = self._adapters.get(known.adapter)
-        with _named(wanted.field_name):
-            return await _in_time(adapter.resolve(wanted.target, access))
-
-    def _protected(self, request: Registration, reference: EndpointReference) -> Connection:
-        adapter = self._adapters.get(reference.adapter)
-        with _named("protection"):
-            if not isinstance(adapter, Protects):
-                raise BadRequest(
-                    f"{adapter.name} knows no protection of endpoints; name the headers themselves"
-                    " ('secret_headers')"
-                )
-            given = dict(request.connection.secret_headers)
-            headers = secret_headers({**given, **adapter.protect(request.protection)})
-        return replace(request.connection, secret_headers=headers)
-
-    async def _resolve(self, request: Registration) -> EndpointReference:
-        with _named(request.field_name):
-            adapter = (
-                self._adapters.for_target(request.target)
-                if request.adapter is None
-                else self._adapters.get(request.adapter)
-            )
-            reference = await _in_time(
-                adapter.resolve(request.target, request.connection.access, promise=request.promise)
-            )
-            if reference.evidence is not Evidence.MUTABLE:
-                return reference
-            if request.promise is not Promise.DEV:
-                raise BadRequest(
-                    f"{request.target} may lead to another version later; use an address that"
-                    " always leads to the same one"
-                )
-            if not self._allow_mutable:
-                raise BadRequest(
-                    f"{request.target} may lead to another version later, which only an engine for"
-                    " development takes: start it with 'steadfaas up --dev'"
-                )
-            return reference
-
-
-async def _in_time(resolving: Awaitable[EndpointReference]) -> EndpointReference:
-    """What a target means, unless its platform takes too long to say so."""
-    try:
-        async with asyncio.timeout(_RESOLVE_SECONDS):
-            return await resolving
-    except TimeoutError as error:
-        raise DiscoveryError(
-            f"the platform did not tell within {_RESOLVE_SECONDS:g} s what the target means. Try"
-            " again later",
-            code="META0003",
-            status=503,
-            retryable=True,
-        ) from error
-
-
-@contextmanager
-def _named(field: str) -> Iterator[None]:
-    """Say in which field of the request the refused target stood."""
-    try:
-        yield
-    except BadRequest as error:
-        raise BadRequest(
-            f"The request field '{field}' is invalid. Reason: {error.message.rstrip('.')}."
-        ) from error
+            await self._shelf.remove(known, actor, force=force)

@@ -18,6 +18,7 @@ from steadfaas.query.journal_json import (
     entry_lite_json,
     facts,
 )
+from steadfaas.store.deployments import TAKES_REQUESTS
 from steadfaas.store.invocations import SPAN
 from steadfaas.wire.manifest import service_from_json
 from steadfaas.wire.messages import MessageType
@@ -69,8 +70,8 @@ class Journals:
 
     def _latest(self, service: str) -> ServiceManifest | None:
         row = self._connection.execute(
-            "SELECT manifest FROM service_revision WHERE service = ?"
-            " ORDER BY revision DESC LIMIT 1",
+            "SELECT r.manifest FROM service_revision AS r WHERE r.service = ?"
+            f" AND {TAKES_REQUESTS} ORDER BY r.revision DESC LIMIT 1",
             (service,),
         ).fetchone()
         return None if row is None else service_from_json(row[0])

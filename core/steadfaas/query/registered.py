@@ -11,6 +11,7 @@ import pyarrow as pa
 from steadfaas.query.columns import Column, column
 from steadfaas.query.schemas import SCHEMAS
 from steadfaas.query.tables import Branch, Table
+from steadfaas.store.deployments import TAKES_REQUESTS
 
 # As `Deployment.over_http` tells them apart.
 _HTTP: Final = "json_extract(d.record, '$.uri') LIKE 'http%'"
@@ -57,8 +58,8 @@ _SERVICES: Final = Branch(
         "ty": column("lower(json_extract(r.manifest, '$.ty'))"),
         "deployment_id": column("r.deployment", ordered=True),
     },
-    "r.service = k.name AND r.revision ="
-    " (SELECT max(o.revision) FROM service_revision AS o WHERE o.service = k.name)",
+    "r.service = k.name AND r.revision = (SELECT r.revision FROM service_revision AS r"
+    f" WHERE r.service = k.name AND {TAKES_REQUESTS} ORDER BY r.revision DESC LIMIT 1)",
 )
 
 TABLES: Final = (

@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 from steadfaas import ids
 from steadfaas.deployments.catalog import Catalog, Deployment
+from steadfaas.deployments.retirement import being_retired
 from steadfaas.errors import BadRequest, Conflict, NotFound, RequestError
 from steadfaas.machine.invocation import Invocation
 from steadfaas.machine.prefix import prefix
@@ -114,7 +115,8 @@ class Operators:
 
         `deployment` is where: `keep`, `latest` or an id. Moving it is possible only while it is
         paused or suspended; the target must serve its handler and speak its protocol version, else
-        BadRequest. Who moved it (`actor`) is recorded.
+        BadRequest, and must not be on its way out, else Conflict. Who moved it (`actor`) is
+        recorded.
         """
         await self._write(lambda work: self._resume(work, id, deployment, actor))
 
@@ -136,7 +138,8 @@ class Operators:
         It begins with the journal up to entry `last`: 0 is the input alone. Then it goes to the
         newest deployment; with more, `deployment` says where (`latest` if it is empty). Raises
         RequestError: 410 without a journal, 422 for a workflow, BadRequest for an entry nobody can
-        begin from or a deployment that does not fit; Overloaded.
+        begin from or a deployment that does not fit, Conflict for one that is being retired;
+        Overloaded.
         """
         self._check_room()
         return await self._write(lambda work: self._restart(work, id, last, deployment))
@@ -245,11 +248,16 @@ class Operators:
         return inv, self._target(work, inv, choice)
 
     def _target(self, work: Work, inv: Invocation, choice: str) -> Deployment:
-        """The deployment that can go on with an invocation. Raises BadRequest if it cannot."""
+        """The deployment that can go on with an invocation. Raises BadRequest if it cannot,
+        Conflict if it is being retired."""
         target = chosen(self._catalog, inv, choice)
-        # The catalogue learns of a removal after its commit; this transaction knows of it before.
-        if not deployments.exists(work.tx, target.id):
+        # The catalogue learns of a removal or a retirement after its commit; this transaction knows
+        # of it before.
+        retiring = deployments.retiring(work.tx, target.id)
+        if retiring is None:
             raise gone(target.id)
+        if retiring:
+            raise being_retired(target.id)
         why = misfit(inv, target)
         if why is not None:
             raise BadRequest(f"the deployment '{target.id}' {why}")

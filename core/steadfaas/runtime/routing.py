@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from steadfaas.deployments.catalog import Catalog, Deployment
+from steadfaas.deployments.retirement import being_retired
 from steadfaas.errors import AttemptFailure, BadRequest
 from steadfaas.machine.invocation import Invocation
 from steadfaas.machine.status import kind_of
@@ -38,7 +39,10 @@ def version_for(inv: Invocation, deployment: Deployment) -> int | None:
 
 
 def chosen(catalog: Catalog, inv: Invocation, choice: str) -> Deployment:
-    """The deployment that an operator names: `keep`, `latest` or an id. Raises BadRequest."""
+    """The deployment that an operator names: `keep`, `latest` or an id.
+
+    Raises BadRequest if there is none, Conflict if it is being retired.
+    """
     id: str | None = choice
     if choice == KEEP and inv.deployment is not None:
         id = inv.deployment
@@ -50,6 +54,8 @@ def chosen(catalog: Catalog, inv: Invocation, choice: str) -> Deployment:
     found = catalog.deployment(id)
     if found is None:
         raise gone(id)
+    if found.retiring is not None:
+        raise being_retired(id)
     return found
 
 

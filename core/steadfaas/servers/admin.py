@@ -105,8 +105,10 @@ async def _list_prepared(app: web.Application) -> AsyncIterator[None]:
 def admin_routes() -> list[AdminRoute]:
     """The routes that need no engine, and those of state."""
     # Imported here, because they are written in terms of this module.
+    from steadfaas.servers.admin_audit import audit_routes
     from steadfaas.servers.admin_callers import caller_routes
     from steadfaas.servers.admin_deployments import deployment_routes
+    from steadfaas.servers.admin_retirement import retirement_routes
     from steadfaas.servers.admin_server import server_routes
     from steadfaas.servers.admin_services import service_routes
     from steadfaas.servers.admin_state import state_routes
@@ -115,6 +117,8 @@ def admin_routes() -> list[AdminRoute]:
     return [
         *server_routes(),
         *deployment_routes(),
+        *retirement_routes(),
+        *audit_routes(),
         *service_routes(),
         *caller_routes(),
         *state_routes(),

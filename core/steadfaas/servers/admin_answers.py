@@ -214,6 +214,15 @@ class Expiry(Answer):
     """It may be removed while something pinned needs it."""
 
 
+class Retiring(Answer):
+    """That a deployment is on its way out: nothing can come to it any more."""
+
+    since: str
+    by: str
+    artifact_removed_at: str | Absent = None
+    """When its platform had the version no more, as whoever removed it told."""
+
+
 class ServiceRevisionName(Answer):
     """One revision of a service."""
 
@@ -248,6 +257,7 @@ class _Deployment(Answer):
     evidence: EvidenceName
     expires: Expiry | Absent = None
     """Left out where the platform keeps versions until somebody removes them."""
+    retiring: Retiring | Absent = None
     drain: Drain
 
 
@@ -272,6 +282,27 @@ class Deployments(Answer):
     """All deployments, oldest first."""
 
     deployments: list[DeploymentSummary]
+
+
+class AuditEntry(Answer):
+    """Something that somebody did."""
+
+    seq: int
+    at: str
+    actor: str
+    action: str
+    subject: str
+    """The id of the deployment that it was done to."""
+    detail: dict[str, Any]
+    """What it was based on, and what came of it."""
+
+
+class Audit(Answer):
+    """What was done, newest first."""
+
+    entries: list[AuditEntry]
+    next: int | Absent = None
+    """There are more: `after` for the next page."""
 
 
 class Registration(Answer):

@@ -5,9 +5,9 @@ The same models are published by `GET /openapi`. Imported on the first request t
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BeforeValidator, Field, RootModel
+from pydantic import AfterValidator, BeforeValidator, Field, RootModel
 
 from steadfaas.servers.request_models import (
     Absent,
@@ -19,8 +19,10 @@ from steadfaas.servers.request_models import (
     parse_body,
     parse_query,
 )
+from steadfaas.wire.jsonshape import encode
 
 __all__ = [
+    "AuditQuery",
     "BatchBody",
     "BatchFilter",
     "BatchOperation",
@@ -36,6 +38,7 @@ __all__ = [
     "RegisterDeployment",
     "RestartQuery",
     "ResumeQuery",
+    "RetireDeployment",
     "RetryPolicyChange",
     "RulePatterns",
     "Rules",
@@ -48,6 +51,8 @@ __all__ = [
 InvocationStatus = Literal[
     "pending", "scheduled", "ready", "running", "backing-off", "suspended", "paused", "completed"
 ]
+# What an audit entry may be given along, encoded (bytes).
+MAX_EVIDENCE: Final = 16 * 1024
 BatchOperation = Literal[
     "cancel", "kill", "pause", "resume", "purge", "purge-journal", "restart-as-new"
 ]
@@ -113,6 +118,11 @@ class UpdateDeployment(Body):
     """Take the place of all that were there."""
     secret_headers: dict[str, str] | None = None
     """Ours: as at registration; take the place of all that were there."""
+    protection: list[str] | None = None
+    """Ours: as at registration. What it makes and `secret_headers` take together the place of all
+    secret headers that were there."""
+    metadata: dict[str, str] | None = None
+    """Ours: takes the place of all notes."""
     use_http_11: bool | None = None
     """Understood for the sake of clients: endpoints are always spoken to in HTTP/1.1."""
     overwrite: bool = False
@@ -126,6 +136,30 @@ class PromoteDeployment(Body):
 
     dry_run: bool = False
     """Tell what would happen, but store nothing."""
+
+
+def _evidence(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(encode(value))
+    except ValueError as error:
+        raise ValueError("it holds numbers that JSON does not have") from error
+    if size > MAX_EVIDENCE:
+        raise ValueError(f"it is larger than {MAX_EVIDENCE} bytes")
+    return value
+
+
+class RetireDeployment(Body):
+    """A step of a deployment's retirement that is done, or is to be done."""
+
+    example: ClassVar[str] = '{"step": "begin"}'
+
+    step: Literal["begin", "artifact-removed"]
+    """`begin`: let nothing come to the deployment any more. `artifact-removed`: its platform has
+    the version no more. Each may be asked for again."""
+    evidence: Annotated[dict[str, Any], AfterValidator(_evidence)] = Field(default_factory=dict)
+    """What is known of it, for the audit: any object of at most 16 KiB."""
+    dry_run: bool = False
+    """Judge, but store nothing."""
 
 
 class RetryPolicyChange(Body):
@@ -236,6 +270,17 @@ class DeleteDeployment(Query):
 
     force: Flag = False
     """Also one that is needed: every attempt of what is pinned to it then fails."""
+
+
+class AuditQuery(Query):
+    """Which entries to show, newest first; all conditions must hold."""
+
+    subject: str | Absent = None
+    """A deployment's id; it may be gone."""
+    action: str | Absent = None
+    limit: int = Field(100, ge=1, le=1000)
+    after: int | Absent = Field(None, ge=0, le=2**63 - 1)
+    """Go on behind the page that ended with this `next`."""
 
 
 class StateQuery(Query):

@@ -156,14 +156,15 @@ async def _list(request: web.Request) -> web.Response:
 
 
 async def _get(request: web.Request) -> web.Response:
-    id = _deployment_id(request)
+    id = deployment_id(request)
     deployment = request.app[CONTEXT].catalog.deployment(id)
     if deployment is None:
         raise NotFound(f"The requested deployment '{id}' does not exist")
-    return json_response(_detail(request, deployment))
+    return json_response(detail(request, deployment))
 
 
-def _detail(request: web.Request, deployment: Deployment) -> Json:
+def detail(request: web.Request, deployment: Deployment) -> Json:
+    """All that there is to be shown of a deployment."""
     context = request.app[CONTEXT]
     drain = drain_of(
         context.reader,
@@ -186,14 +187,14 @@ def _outlook(request: web.Request, deployment: Deployment) -> Outlook | None:
 async def _update(request: web.Request) -> web.Response:
     from steadfaas.servers.admin_bodies import UpdateDeployment, parse_body
 
-    id = _deployment_id(request)
+    id = deployment_id(request)
     body = parse_body(UpdateDeployment, await json_body(request))
     context = request.app[CONTEXT]
     known = context.catalog.deployment(id)
     if known is not None:
         _check_kind(body, known)
     modified = await context.registry.modify(_modification(id, body, actor(request)))
-    view = _detail(request, modified.deployment)
+    view = detail(request, modified.deployment)
     return json_response({**view, **information(modified.warnings)})
 
 
@@ -217,6 +218,8 @@ def _modification(id: str, body: UpdateDeployment, who: str) -> Modification:
         target=body.uri if body.uri is not None else body.arn,
         field_name="uri" if body.uri is not None else "arn",
         secret_headers=None if secrets is None else secret_headers(secrets),
+        protection=None if body.protection is None else tuple(body.protection),
+        metadata=body.metadata,
         access=None if body.assume_role_arn is None else Access(_role(body.assume_role_arn)),
         headers=None if given is None else additional_headers(given),
         overwrite=body.overwrite,
@@ -234,12 +237,12 @@ async def _replace(request: web.Request) -> web.Response:
 async def _promote(request: web.Request) -> web.Response:
     from steadfaas.servers.admin_bodies import PromoteDeployment, parse_body
 
-    id = _deployment_id(request)
+    id = deployment_id(request)
     body = parse_body(PromoteDeployment, await optional_json_body(request))
     promoted = await request.app[CONTEXT].registry.promote(
         id, dry_run=body.dry_run, actor=actor(request)
     )
-    view = _detail(request, promoted.deployment)
+    view = detail(request, promoted.deployment)
     return json_response({**view, **information(promoted.lost, code="META0006")})
 
 
@@ -247,11 +250,14 @@ async def _delete(request: web.Request) -> web.Response:
     from steadfaas.servers.admin_bodies import DeleteDeployment, parse_query
 
     query = parse_query(DeleteDeployment, request)
-    await request.app[CONTEXT].registry.remove(_deployment_id(request), force=query.force)
+    await request.app[CONTEXT].registry.remove(
+        deployment_id(request), force=query.force, actor=actor(request)
+    )
     return web.Response(status=202)
 
 
-def _deployment_id(request: web.Request) -> str:
+def deployment_id(request: web.Request) -> str:
+    """The id in the path. Raises BadRequest."""
     text = request.match_info["deployment"]
     try:
         ids.parse_deployment(text)

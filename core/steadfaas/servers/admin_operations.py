@@ -99,7 +99,7 @@ def _deployments() -> Iterator[Operation]:
         ("PUT", "replace_deployment", True),
     ):
         yield _Op(
-            *(one, method, id, tag, "Change the address or the headers of a deployment"),
+            *(one, method, id, tag, "Change the address, headers or notes of a deployment"),
             {200: a.Deployment},
             errors=(400, 404, 405, 409, 413, 415, 422, 503),
             body=b.UpdateDeployment,
@@ -118,6 +118,30 @@ def _deployments() -> Iterator[Operation]:
         errors=(400, 404, 409, 413, 415, 422, 503),
         body=b.PromoteDeployment,
         body_needed=False,
+        ours=True,
+    )
+
+
+def _retirement() -> Iterator[Operation]:
+    tag, path = "deployment", "/deployments/{deployment}/retirement"
+    yield _Op(
+        *(path, "POST", "retire_deployment", tag, "Take a deployment out of use, step by step"),
+        {200: a.Deployment},
+        errors=(400, 404, 409, 413, 415, 422, 503),
+        body=b.RetireDeployment,
+        ours=True,
+    )
+    yield _Op(
+        *(path, "DELETE", "call_off_retirement", tag, "Keep a deployment after all"),
+        {200: a.Deployment},
+        errors=(400, 404, 409, 503),
+        ours=True,
+    )
+    yield _Op(
+        *("/audit", "GET", "list_audit", "audit", "What was done to deployments, by whom"),
+        {200: a.Audit},
+        errors=(400,),
+        query=b.AuditQuery,
         ours=True,
     )
 
@@ -288,6 +312,7 @@ def _refused(path: str, method: str, id: str, tag: str, status: int) -> Operatio
 OPERATIONS: Final = (
     *_server(),
     *_deployments(),
+    *_retirement(),
     *_services(),
     *_invocations(),
     *_unoffered(),

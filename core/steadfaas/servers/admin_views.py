@@ -12,6 +12,7 @@ from steadfaas.deployments.catalog import (
     Deployment,
     Handler,
     HandlerOptions,
+    Retirement,
     ServiceRevision,
 )
 from steadfaas.deployments.drain import Drain
@@ -147,6 +148,15 @@ def _deployment(deployment: Deployment) -> Json:
         sdk_version=deployment.sdk_version,
         adapter=deployment.adapter,
         evidence=deployment.evidence.value,
+        retiring=deployment.retiring and _retiring(deployment.retiring),
+    )
+
+
+def _retiring(retirement: Retirement) -> Json:
+    return given(
+        since=timestamp(retirement.at),
+        by=retirement.by,
+        artifact_removed_at=timestamp_if(retirement.artifact_removed_at),
     )
 
 

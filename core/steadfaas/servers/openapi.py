@@ -29,6 +29,7 @@ _TAGS: Final = {
     "deployment": "Immutable versions of code, and what they serve",
     "service": "Services, as the newest deployment serves them",
     "invocation": "Requests, from their acceptance to the end of their retention",
+    "audit": "What was done, when, by whom, and on what evidence",
     "query": "Everything at once, in SQL",
     "kafka_cluster": "Not offered",
     "subscription": "Not offered",

@@ -11,6 +11,11 @@ from steadfaas.store import sql
 from steadfaas.store.port import Reader, Tx
 
 _Q: Final = sql.load("deployments")
+# Of a service's revisions (`r`), those that could take its new requests; the highest one does.
+TAKES_REQUESTS: Final = (
+    "(SELECT json_extract(d.record, '$.retiring') IS NULL FROM deployment AS d"
+    " WHERE d.id = r.deployment)"
+)
 
 
 class DeploymentRow(NamedTuple):
@@ -45,8 +50,13 @@ def insert(tx: Tx, deployment: DeploymentRow, revisions: Iterable[RevisionRow]) 
 def replace(tx: Tx, deployment: DeploymentRow, revisions: Iterable[RevisionRow]) -> None:
     """Overwrite a deployment and all that it serves; the id stays."""
     tx.execute(_Q.delete_revisions, (deployment.id,))
-    tx.execute(_Q.update_deployment, (deployment.created_at, deployment.record, deployment.id))
+    update(tx, deployment)
     tx.executemany(_Q.insert_revision, revisions)
+
+
+def update(tx: Tx, deployment: DeploymentRow) -> None:
+    """Overwrite a deployment; what it serves stays."""
+    tx.execute(_Q.update_deployment, (deployment.created_at, deployment.record, deployment.id))
 
 
 def delete(tx: Tx, deployment_id: str) -> bool:
@@ -55,9 +65,11 @@ def delete(tx: Tx, deployment_id: str) -> bool:
     return tx.execute(_Q.delete_deployment, (deployment_id,)).rowcount > 0
 
 
-def exists(reader: Reader, deployment_id: str) -> bool:
-    """Whether this deployment is registered. In a transaction, the answer holds until its end."""
-    return reader.execute(_Q.exists, (deployment_id,)).fetchone() is not None
+def retiring(reader: Reader, deployment_id: str) -> bool | None:
+    """Whether a deployment is being retired; None: it is not registered. In a transaction, the
+    answer holds until its end."""
+    row = reader.execute(_Q.retiring, (deployment_id,)).fetchone()
+    return None if row is None else bool(row[0])
 
 
 # --- what is unfinished ------------------------------------------------------------------------

@@ -49,7 +49,8 @@ async def check(engine: Engine, id: bytes, choice: str, *, seconds: float = SECO
     is taken as it is stored now. No step runs and nothing is stored; code outside of steps runs,
     once or, where the handler waits, a few times. It takes `seconds` at most, once its turn comes.
 
-    Raises NotFound for an unknown invocation, BadRequest for an unknown deployment.
+    Raises NotFound for an unknown invocation, BadRequest for an unknown deployment, and Conflict
+    for one that is being retired.
     """
     inv = _load(engine.store.reader, id)
     deployment = chosen(engine.catalog, inv, choice)

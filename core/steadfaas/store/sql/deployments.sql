@@ -6,9 +6,9 @@ SELECT id, created_at, record FROM deployment ORDER BY created_at, id
 -- Every service as every deployment serves it.
 SELECT service, revision, deployment, manifest FROM service_revision ORDER BY service, revision
 
--- name: exists
--- Whether a deployment is registered, for those who are about to rely on it in the same transaction.
-SELECT 1 FROM deployment WHERE id = ?
+-- name: retiring
+-- Whether a deployment is on its way out, for those who are about to rely on it in the same transaction.
+SELECT json_extract(record, '$.retiring') IS NOT NULL FROM deployment WHERE id = ?
 
 -- name: insert_deployment
 -- A new endpoint reference.

@@ -1,0 +1,122 @@
+"""Retiring a deployment in steps, so that whoever does it may be interrupted after each.
+
+It begins when nothing needs the deployment any more, and from then on nothing can come to it. Then
+its platform's own version is removed, by whoever has the credentials; at last the record goes, by
+an ordinary removal. Each step may be asked for again: what is done already is not done twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from steadfaas.deployments import audit, history
+from steadfaas.deployments.audit import Act
+from steadfaas.deployments.catalog import Deployment, Retirement
+from steadfaas.deployments.plan import Planner
+from steadfaas.deployments.shelf import Shelf
+from steadfaas.errors import Conflict
+from steadfaas.store.port import Tx
+
+
+class Retirements:
+    """The steps. Each gives the deployment as it is then (with `dry_run`: as it would be), and
+    raises NotFound, Conflict and StoreError."""
+
+    def __init__(self, shelf: Shelf, plans: Planner) -> None:
+        self._shelf = shelf
+        self._plans = plans
+
+    async def begin(
+        self,
+        deployment_id: str,
+        evidence: Mapping[str, Any] | None = None,
+        *,
+        dry_run: bool = False,
+        actor: str = "",
+    ) -> Deployment:
+        """Let nothing come to a deployment any more. Raises Conflict unless it is drained, saying
+        what still needs it, and while another one needs the same version.
+
+        `evidence` is what whoever asks knows; it is kept beside what is found here.
+        """
+        step = self._begin(deployment_id, evidence or {}, dry_run=dry_run, by=actor)
+        return await self._shelf.unbroken(step)
+
+    async def artifact_removed(
+        self,
+        deployment_id: str,
+        evidence: Mapping[str, Any] | None = None,
+        *,
+        dry_run: bool = False,
+        actor: str = "",
+    ) -> Deployment:
+        """Remember that the platform has the version no more. Raises Conflict if the deployment is
+        not being retired."""
+        step = self._artifact_removed(deployment_id, evidence or {}, dry_run=dry_run, by=actor)
+        return await self._shelf.unbroken(step)
+
+    async def call_off(self, deployment_id: str, *, actor: str = "") -> Deployment:
+        """Keep the deployment after all; what it serves counts again. Raises Conflict if its
+        platform has the version no more."""
+        return await self._shelf.unbroken(self._call_off(deployment_id, actor))
+
+    async def _begin(
+        self, id: str, evidence: Mapping[str, Any], *, dry_run: bool, by: str
+    ) -> Deployment:
+        async with self._shelf.turn:
+            known = self._shelf.known(id)
+            if known.retiring is not None:
+                return known
+            self._check_alone(known)
+            retiring = Retirement(self._shelf.clock.now(), history.actor(by))
+
+            def judged(tx: Tx) -> Act:
+                return audit.begun(known, self._shelf.drained(tx, id), evidence)
+
+            if dry_run:
+                await self._shelf.look(judged)
+                return replace(known, retiring=retiring)
+            return await self._shelf.mark(known, retiring, by, judged)
+
+    def _check_alone(self, known: Deployment) -> None:
+        """Raise Conflict if another deployment leads to the same version, and stays."""
+        for other in self._plans.twins(known):
+            if other.retiring is None:
+                raise Conflict(
+                    f"the deployment '{other.id}' leads to the same version at '{known.uri}', and"
+                    " would lose it too. Remove the record of one of them alone, with"
+                    f" DELETE /deployments/{known.id} for instance."
+                )
+
+    async def _artifact_removed(
+        self, id: str, evidence: Mapping[str, Any], *, dry_run: bool, by: str
+    ) -> Deployment:
+        async with self._shelf.turn:
+            known = self._shelf.known(id)
+            if known.retiring is None:
+                raise Conflict(
+                    f"the deployment '{id}' is not being retired: begin with that, so that nothing"
+                    " can come to it any more, and remove its version from the platform then."
+                )
+            if known.retiring.artifact_removed_at is not None:
+                return known
+            retiring = replace(known.retiring, artifact_removed_at=self._shelf.clock.now())
+            if dry_run:
+                return replace(known, retiring=retiring)
+            act = audit.artifact_removed(known, evidence)
+            return await self._shelf.mark(known, retiring, by, lambda _: act)
+
+    async def _call_off(self, id: str, by: str) -> Deployment:
+        async with self._shelf.turn:
+            known = self._shelf.known(id)
+            if known.retiring is None:
+                return known
+            if known.retiring.artifact_removed_at is not None:
+                raise Conflict(
+                    f"the platform of the deployment '{id}' has its version no more: nothing could"
+                    f" run there. Remove the record too (DELETE /deployments/{id})."
+                )
+            act = audit.called_off(known)
+            return await self._shelf.mark(known, None, by, lambda _: act)
