@@ -208,7 +208,7 @@ class Versioned(Protocol):
         ...
 
     async def retire(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
-        """Remove the version from the platform, for good.
+        """Remove the version from the platform, for good. One that is gone already is no error.
 
         Raises `steadfaas.errors.Conflict` while something there still points to it.
         """

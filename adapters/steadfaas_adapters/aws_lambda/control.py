@@ -127,18 +127,24 @@ def verify(reference: EndpointReference, access: Access) -> list[str]:
 
 
 def retire(reference: EndpointReference, access: Access) -> None:
-    """Delete a version. Raises Conflict while an alias points to it."""
+    """Delete a version; one that is gone already is fine. Raises Conflict while an alias points to
+    it."""
     wanted = target.parse(reference.uri, dev=True)
     if wanted.kind is not Kind.VERSION:
         # Without a number the whole function would go, for good.
         raise BadRequest(f"only a version can be deleted, and {reference.uri} is none")
     with _explained(wanted):
         client = _client(wanted, access)
-        names = [
-            alias["Name"]
-            for alias in _pages(client, "list_aliases", "Aliases", FunctionName=wanted.function)
-            if _points_to(alias, wanted.qualifier)
-        ]
+        try:
+            names = [
+                alias["Name"]
+                for alias in _pages(client, "list_aliases", "Aliases", FunctionName=wanted.function)
+                if _points_to(alias, wanted.qualifier)
+            ]
+        except _botocore_error() as error:
+            if _code(error) != _MISSING:
+                raise
+            return  # the whole function is gone
         if names:
             raise Conflict(
                 f"version {wanted.qualifier} of {wanted.name} is what the"
@@ -148,6 +154,8 @@ def retire(reference: EndpointReference, access: Access) -> None:
         try:
             client.delete_function(FunctionName=wanted.function, Qualifier=wanted.qualifier)
         except _botocore_error() as error:
+            if _code(error) == _MISSING:
+                return
             if _code(error) != "ResourceConflictException":
                 raise
             raise Conflict(  # an alias came in between

@@ -127,10 +127,11 @@ def _tell(done: Done) -> None:
 
 
 def _conclude(made: Plan, outcome: Outcome) -> None:
-    for step in (*made.deployments, *made.services):
-        if step.trouble is not None:
-            name = getattr(step, "name", None) or getattr(step, "service", "")
-            typer.echo(f"not yet     {name}: {step.trouble.message}", err=True)
+    troubles = [(step.name, step.trouble) for step in made.deployments]
+    troubles += [(step.service, step.trouble) for step in made.services]
+    for name, trouble in troubles:
+        if trouble is not None:
+            typer.echo(f"not yet     {name}: {trouble.message}", err=True)
     failed, late = len(outcome.failed), made.counts().get("later", 0)
     if failed or late:
         typer.echo(

@@ -72,5 +72,5 @@ def _same_retry(name: str, wanted: Any, policy: Json) -> bool:
         # No number at all means no end.
         return bool(min(shown if shown is not None else UNLIMITED, UNLIMITED) == wanted)
     if name == "on_max_attempts":
-        return str(shown).capitalize() == wanted
+        return bool(str(shown).capitalize() == wanted)
     return _same(wanted, shown)

@@ -192,6 +192,7 @@ def test_retire_deletes_one_version_that_nothing_points_to(here: LocalLambda) ->
     here.alias("dying", "live", "2")
     run(ADAPTER.retire(first))
     assert [each.label for each in run(ADAPTER.list_versions("lambda:dying"))] == ["2"]
+    run(ADAPTER.retire(first))  # again: no error
     latest = resolve("lambda:dying:$LATEST", dev=True)
     with pytest.raises(BadRequest, match="only a version can be deleted"):
         run(ADAPTER.retire(latest))
@@ -321,6 +322,15 @@ def test_an_alias_comes_in_between(stub: Stubber) -> None:
     stub.add_client_error("delete_function", "ResourceConflictException", "live references it", 409)
     with pytest.raises(Conflict, match="live references it"):
         run(ADAPTER.retire(EndpointReference("aws-lambda", ARN, Evidence.GRAMMAR)))
+
+
+@pytest.mark.parametrize("operation", ["list_aliases", "delete_function"])
+def test_what_is_gone_already_is_retired(stub: Stubber, operation: str) -> None:
+    if operation == "delete_function":
+        stub.add_response("list_aliases", {"Aliases": []})
+    stub.add_client_error(operation, "ResourceNotFoundException", "there is none", 404)
+    run(ADAPTER.retire(EndpointReference("aws-lambda", ARN, Evidence.GRAMMAR)))
+    stub.assert_no_pending_responses()
 
 
 def test_an_update_is_waited_for_before_publishing(stub: Stubber) -> None:
