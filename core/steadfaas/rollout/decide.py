@@ -121,9 +121,7 @@ def _known(
             ),
         )
     changes, notes = _record_changes(judged, known, world)
-    elsewhere = [
-        name for name in known.revisions if world.services[name]["deployment_id"] != known.id
-    ]
+    elsewhere = set(known.revisions) - set(world.active_services(known.id))
     action = Action.PROMOTE if elsewhere or known.retiring else Action.UNCHANGED
     if action is Action.UNCHANGED and changes:
         action = Action.UPDATE
