@@ -15,6 +15,7 @@ from steadfaas.cli import (
     adapters,
     admin,
     check,
+    config,
     deployments,
     invocations,
     local_lambda,
@@ -41,6 +42,7 @@ app.add_typer(adapters.app, name="adapters")
 app.add_typer(services.app, name="services")
 app.add_typer(invocations.app, name="invocations")
 app.command("check", cls=Command)(check.check)
+app.add_typer(config.app, name="config")
 app.add_typer(state.app, name="state")
 app.command("sql", cls=Command)(sql.sql)
 app.command("local-lambda", cls=Command)(local_lambda.local_lambda)
