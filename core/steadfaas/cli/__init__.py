@@ -16,6 +16,7 @@ from steadfaas.cli import (
     admin,
     apply,
     check,
+    config,
     deployments,
     gc,
     invocations,
@@ -49,6 +50,7 @@ app.add_typer(adapters.app, name="adapters")
 app.add_typer(services.app, name="services")
 app.add_typer(invocations.app, name="invocations")
 app.command("check", cls=Command)(check.check)
+app.add_typer(config.app, name="config")
 app.add_typer(state.app, name="state")
 app.command("sql", cls=Command)(sql.sql)
 app.command("local-lambda", cls=Command)(local_lambda.local_lambda)

@@ -12,6 +12,7 @@ from steadfaas.config.declared import (
     Secret,
 )
 from steadfaas.config.load import ConfigFile, load_file, load_settings
+from steadfaas.config.missing import missing_secrets
 from steadfaas.config.problems import Problem, SettingsError
 from steadfaas.config.read import DEFAULT_CONFIG_FILE
 from steadfaas.config.settings import VARIABLE_PREFIX, Settings, variable_of
@@ -32,5 +33,6 @@ __all__ = [
     "SettingsError",
     "load_file",
     "load_settings",
+    "missing_secrets",
     "variable_of",
 ]

@@ -146,7 +146,7 @@ class DeclaredDeployment(Table):
 
 
 def _against_member(name: str, reason: str) -> PydanticCustomError:
-    return PydanticCustomError("member", "{reason}", {"reason": reason, "member": name})
+    return PydanticCustomError("member", "{reason}", {"reason": reason, "member": (name,)})
 
 
 class DeclaredRetry(Table):
@@ -207,7 +207,7 @@ class Declared(Table):
     """All that a file declares. Durations are in ms; in JSON they are text, as in the file."""
 
     engine: DeclaredEngine = described(
-        DeclaredEngine(), "The engine that is told what to serve.", "the table [engine]"
+        DeclaredEngine(), "Which engine is told what to serve.", "the table [engine]"
     )
     deployments: tuple[DeclaredDeployment, ...] = described(
         (), "What is to serve new requests.", "tables [[deployments]]", each="a table"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -17,7 +17,7 @@ from steadfaas.config.places import Places, at
 from steadfaas.config.problems import KeyPath, Problem
 from steadfaas.config.shape import expected_at, unknown
 
-_MOST = 60
+_MOST: Final = 60
 
 
 def explained(error: ValidationError, written: Any, places: Places) -> Iterator[Problem]:
@@ -35,13 +35,13 @@ def _problems(found: ErrorDetails, written: Any, places: Places) -> Iterator[Pro
             for names, reason in context["all"]:
                 blamed = next((name for name in names if name in written), names[0])
                 yield places.problem((blamed,), f"{reason}.")
-        case "member":
-            path = (*path, context["member"])
+        case "member" | "refused":
+            path = (*path, *context.get("member", ()))
             yield places.problem(path, f"{context['reason']}.")
         case "extra_forbidden":
             yield places.problem(path, unknown(path))
         case "missing":
-            yield places.problem(path, f"is missing; expected {expected_at(path)}.")
+            yield places.problem(path, f"it is missing; expected {expected_at(path)}.")
         case "value_error" if isinstance(at(written, path), dict):
             yield places.problem(path, f"{context['error']}.")
         case _:

@@ -102,15 +102,17 @@ class Given:
         if len(key) < 3:
             self._refuse(source, ".".join(key), "name a key of one: deployments.NAME.KEY=value.")
             return None
-        deployments = self.tree.setdefault("deployments", [])
+        places, deployments = self.places, self.tree.setdefault("deployments", [])
         if not isinstance(deployments, list):
             return tuple(key)  # cannot be put there, which is told
-        name = key[1]
-        if name not in self.places.names:
+        known = (end for end in range(len(key) - 1, 2, -1) if ".".join(key[1:end]) in places.names)
+        end = next(known, 2)  # a name with dots needs no quotes if the file has it
+        name = ".".join(key[1:end])
+        if name not in places.names:
             deployments.append({"name": name})
-            self.places.names.append(name)
-            self.places.moved(("deployments", len(deployments) - 1), source)
-        return ("deployments", self.places.names.index(name), *key[2:])
+            places.names.append(name)
+            places.moved(("deployments", len(deployments) - 1), source)
+        return ("deployments", places.names.index(name), *key[end:])
 
     def _put(self, path: KeyPath, value: object, source: str) -> None:
         table: Any = self.tree

@@ -10,6 +10,7 @@ from typing import Any, Final
 from steadfaas.config.problems import KeyPath, Problem
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Places:
         match path:
             case ("deployments", int(number), *_) if number < len(self.names):
                 name = self.names[number]
-                return f"{text} ({name})" if name else text
+                return f"{text} ({name})" if name and len(name) <= _LONGEST_NAME else text
         return text
 
 

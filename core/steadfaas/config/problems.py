@@ -15,7 +15,8 @@ class Problem:
     """One thing that is wrong.
 
     `source` is the file, the variable or the option that the value came from; `key` names it in
-    full; `message` goes on from there, as a sentence does after a colon.
+    full; `message` goes on from there, as a sentence does after a colon. Without source and key it
+    is a whole sentence.
     """
 
     source: str
@@ -26,7 +27,7 @@ class Problem:
     def __str__(self) -> str:
         line = f"line {self.line}" if self.line is not None else ""
         place = ", ".join(part for part in (self.source, line, self.key) if part)
-        return f"{place}: {self.message}"
+        return f"{place}: {self.message}" if place else self.message
 
 
 class SettingsError(SteadfaasError):
@@ -35,6 +36,6 @@ class SettingsError(SteadfaasError):
 
     verdict = Verdict.DENIED
 
-    def __init__(self, *problems: Problem | str) -> None:
+    def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from steadfaas.config.locate import lines_of
 from steadfaas.config.places import Places
-from steadfaas.config.problems import SettingsError
+from steadfaas.config.problems import Problem, SettingsError
 
 DEFAULT_CONFIG_FILE: Final = Path("steadfaas.toml")
 
@@ -25,10 +25,14 @@ def read_file(chosen: Path | None) -> tuple[dict[str, Any], Places]:
     except FileNotFoundError:
         if chosen is None:
             return {}, Places(str(path))
-        raise SettingsError(f"The settings file {path} does not exist.") from None
+        raise _refused(path, "does not exist") from None
     except OSError as error:
-        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from None
-    except RecursionError:
-        raise SettingsError(f"The settings file {path} is nested too deeply.") from None
-    except ValueError as error:  # of TOML, of UTF-8, and absurdly long numbers
-        raise SettingsError(f"The settings file {path} is not valid TOML: {error}.") from None
+        raise _refused(path, f"cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _refused(path, f"is not valid TOML: {error}") from None
+    except (RecursionError, ValueError):
+        raise _refused(path, "is nested too deeply, or holds an absurdly long number") from None
+
+
+def _refused(path: Path, why: str) -> SettingsError:
+    return SettingsError(Problem("", None, "", f"The settings file {path} {why}."))

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Self
 
-from pydantic import Discriminator, Tag, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from steadfaas.config.values import Table, described
-from steadfaas.deployments.secrets import reason_against_reference
+from steadfaas.deployments.secrets import is_engines_own, is_reference
 
 SECRET: Final = '{ env = "NAME" } or { file = "PATH" }'
 
 
 class Secret(Table):
     """Where a secret stands; never the secret itself. It is looked up where the engine runs."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["env"]}, {"required": ["file"]}]}
+    )
 
     env: str | None = described(
         None, "The environment variable that holds the secret.", "the name of a variable"
@@ -30,15 +42,20 @@ class Secret(Table):
     @field_validator("env", "file")
     @classmethod
     def _check_reference(cls, value: str | None, field: ValidationInfo) -> str | None:
-        reason = value and reason_against_reference(f"{field.field_name}:{value}")
-        if value == "" or reason:
-            raise ValueError(reason)
+        if value is None:
+            return None
+        reference = f"{field.field_name}:{value}"
+        if is_engines_own(reference):
+            reason = f"'{reference}' belongs to the engine itself, and no endpoint gets it"
+            raise PydanticCustomError("refused", "{reason}", {"reason": reason})
+        if not is_reference(reference):
+            raise ValueError
         return value
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
         if (self.env is None) == (self.file is None):
-            raise ValueError(f"expected exactly one of {SECRET}")
+            raise ValueError(f"expected one of env and file: {SECRET}")
         return self
 
 

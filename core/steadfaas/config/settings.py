@@ -16,9 +16,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from steadfaas.config.address import Address
 from steadfaas.config.values import (
+    ATTEMPTS_SCHEMA,
     COUNT,
     DURATION,
     SIZE,
+    SIZE_SCHEMA,
     WAIT,
     Bytes,
     Count,
@@ -133,12 +135,12 @@ class Settings(BaseSettings):
         described(2.0, "By how much each further wait grows.", "a number from 1 to 100")
     )
     retry_max_interval: Wait = described(_MINUTE, "The longest wait between two attempts.", WAIT)
-    retry_max_attempts: Annotated[int | None, Field(ge=1), BeforeValidator(_read_attempts)] = (
-        described(
-            70,
-            "Attempts before an invocation is given up; the first one counts.",
-            "a whole number from 1, or unlimited",
-        )
+    retry_max_attempts: Annotated[
+        int | None, Field(ge=1), BeforeValidator(_read_attempts), ATTEMPTS_SCHEMA
+    ] = described(
+        70,
+        "Attempts before an invocation is given up; the first one counts.",
+        "a whole number from 1, or unlimited",
     )
     retry_on_max_attempts: Literal["pause", "kill"] = described(
         "pause",
@@ -184,7 +186,7 @@ class Settings(BaseSettings):
     query_time_limit: Wait = described(
         30 * _SECOND, "How long a statement in SQL may run before its first rows come.", WAIT
     )
-    query_memory_limit: Annotated[ByteSize, Field(ge=64 * _MIB)] = described(
+    query_memory_limit: Annotated[ByteSize, Field(ge=64 * _MIB), SIZE_SCHEMA] = described(
         1024 * _MIB,
         "Memory that one statement in SQL may use, roughly, in a process of its own.",
         f"bytes from {64 * _MIB}, or a size such as 512MiB",

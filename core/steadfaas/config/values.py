@@ -107,14 +107,22 @@ def _check_word(text: str) -> str:
 
 
 def _check_url(text: str) -> str:
-    parts = urlsplit(_check_word(text))  # raises ValueError, as `port` does
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+    try:
+        parts = urlsplit(_check_word(text))
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or parts.query or parts.fragment:
         raise ValueError
-    if parts.query or parts.fragment:
-        raise ValueError("it goes on after the path")
     return text.rstrip("/")
 
 
+ATTEMPTS_SCHEMA: Final = WithJsonSchema(
+    {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "unlimited"}]}
+)
+SIZE_SCHEMA: Final = WithJsonSchema(
+    {"anyOf": [{"type": "integer", "minimum": 1024}, {"type": "string"}]}
+)
 _TEXT_SCHEMA: Final = WithJsonSchema({"type": "string"})
 _COUNTED: Final = BeforeValidator(_read_count)
 _WRITTEN: Final = PlainSerializer(format_duration, return_type=str, when_used="json")
@@ -123,7 +131,7 @@ Listen = Annotated[Address, NoDecode, BeforeValidator(_read_address), _TEXT_SCHE
 Duration = Annotated[int, BeforeValidator(_read_duration), _WRITTEN, _TEXT_SCHEMA]
 Wait = Annotated[int, BeforeValidator(_read_wait), _WRITTEN, _TEXT_SCHEMA]
 Count = Annotated[int, Field(ge=1), _COUNTED]
-Bytes = Annotated[ByteSize, Field(ge=1024)]
+Bytes = Annotated[ByteSize, Field(ge=1024), SIZE_SCHEMA]
 
 # Those of the tables take nothing that only looks like the right kind.
 Flag = Annotated[bool, Strict()]
@@ -135,5 +143,5 @@ Url = Annotated[str, AfterValidator(_check_url)]
 Attempts = Annotated[
     int | Literal["unlimited"],
     PlainValidator(_read_attempts),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "unlimited"}]}),
+    ATTEMPTS_SCHEMA,
 ]

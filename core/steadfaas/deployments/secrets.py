@@ -28,19 +28,27 @@ def secret_headers(given: Mapping[str, str]) -> Headers:
     not repeated, because somebody may have written the secret itself."""
     headers = additional_headers(given)
     for name, reference in headers:
-        reason = reason_against_reference(reference, f"the value of {show(name)}")
-        if reason is not None:
-            raise BadRequest(f"The request field 'secret_headers' is invalid. Reason: {reason}.")
+        if is_engines_own(reference):
+            raise BadRequest(
+                f"The request field 'secret_headers' is invalid. Reason: '{reference}' belongs to"
+                " the engine itself, and no endpoint gets it."
+            )
+        if not is_reference(reference):
+            raise BadRequest(
+                f"The request field 'secret_headers' is invalid. Reason: the value of {show(name)}"
+                " must say where the secret stands, 'env:NAME' or 'file:PATH'."
+            )
     return headers
 
 
-def reason_against_reference(text: str, what: str = "it") -> str | None:
-    """Why a text cannot say where a secret stands, or None if it can."""
-    if _OURS.match(text):
-        return f"'{text}' belongs to the engine itself, and no endpoint gets it"
-    if not _REFERENCE.fullmatch(text):
-        return f"{what} must say where the secret stands, 'env:NAME' or 'file:PATH'"
-    return None
+def is_reference(text: str) -> bool:
+    """Whether a text says where a secret stands."""
+    return bool(_REFERENCE.fullmatch(text))
+
+
+def is_engines_own(reference: str) -> bool:
+    """Whether it is what the engine itself works with, which no endpoint gets."""
+    return bool(_OURS.match(reference))
 
 
 def looked_up(headers: Headers) -> dict[str, str]:
