@@ -20,7 +20,12 @@ STOCK = Server("http://127.0.0.1:9070", "1.7.12", ours=False)
 
 
 def service(
-    name: str = "Greeter", *, at: str = "dp_1", revision: int = 1, handlers: str = "greet", **more: Any
+    name: str = "Greeter",
+    *,
+    at: str = "dp_1",
+    revision: int = 1,
+    handlers: str = "greet",
+    **more: Any,
 ) -> Json:
     """A service as a server shows it."""
     return {

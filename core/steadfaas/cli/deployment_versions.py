@@ -41,24 +41,33 @@ def retire(identifier: _Id, yes: Yes = False, as_json: Json = False) -> None:
 
     Example: steadfaas deployments retire dp_10WhCjMVvnlgwL8TRBx8Pu1
     """
-    path = admin.path("deployments", identifier)
-    deployment = admin.call("GET", path)
-    adapter, reference, access = _on_platform(deployment)
-    state = drain.state(deployment, {})
-    if state != "drained":
-        still = f": {drain.one_line(deployment['drain'])}" if "drain" in deployment else ""
+    from steadfaas.cli.rollout.retire import retire as carry_out
+    from steadfaas.cli.rollout.server import connect
+    from steadfaas.rollout.plan import RetireStep
+
+    server = connect()
+    found = server.deployment(identifier)
+    if found is None:
+        raise CommandError(
+            f"There is no deployment {identifier}. See 'steadfaas deployments list'.",
+            ExitCode.REFUSED,
+        )
+    platforms.versioned(platforms.recorded(found.view)[0])
+    if found.unfinished or drain.state(found.view, {}) == "active":
+        still = f": {drain.one_line(found.view['drain'])}" if "drain" in found.view else ""
         raise CommandError(
             f"{identifier} is not drained{still}. Wait with 'steadfaas deployments wait"
             f" {identifier}'.",
             ExitCode.REFUSED,
         )
-    consent.ask(f"Delete {reference.uri} for good, and remove {identifier}?", yes=yes)
-    platforms.run(adapter.retire(reference, access))
-    admin.call("DELETE", path)
+    consent.ask(f"Delete {found.uri} for good, and remove {identifier}?", yes=yes)
+    step = RetireStep("", identifier, found.uri, {"asked for": "by hand"})
+    if stays := carry_out(step, server):
+        raise CommandError(f"{identifier} stays: {stays}", ExitCode.REFUSED)
     if as_json:
-        render.print_json({"id": identifier, "uri": reference.uri, "retired": True})
+        render.print_json({"id": identifier, "uri": found.uri, "retired": True})
     else:
-        typer.echo(f"Retired {reference.uri}, and removed {identifier}")
+        typer.echo(f"Retired {found.uri}, and removed {identifier}")
 
 
 def hold(identifier: _Id, as_json: Json = False) -> None:

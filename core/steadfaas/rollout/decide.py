@@ -106,12 +106,8 @@ def _known(
     step: DeploymentStep, judged: Judged, world: World, known: Known | None
 ) -> DeploymentStep:
     if known is None:
-        # It was registered after the list was read.
-        return replace(
-            step,
-            action=Action.LATER,
-            trouble=Trouble("it is being registered by somebody else", later=True),
-        )
+        trouble = Trouble("it was removed while this was asked", later=True)
+        return replace(step, action=Action.LATER, trouble=trouble)
     if (known.retiring or {}).get("artifact_removed_at"):
         return replace(
             step,

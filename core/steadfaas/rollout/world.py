@@ -69,12 +69,15 @@ class World:
     server: Server
     deployments: Mapping[str, Known] = field(default_factory=dict)
     services: Mapping[str, Json] = field(default_factory=dict)
+    _owners: dict[str, list[str]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in sorted(self.services):
+            self._owners.setdefault(self.services[name]["deployment_id"], []).append(name)
 
     def active_services(self, deployment_id: str) -> list[str]:
         """The services whose new requests go to this deployment."""
-        return sorted(
-            name for name, view in self.services.items() if view["deployment_id"] == deployment_id
-        )
+        return self._owners.get(deployment_id, [])
 
     def versions_of(self, name: str) -> list[Known]:
         """The deployments of an entry of a file, newest first."""

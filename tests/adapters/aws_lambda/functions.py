@@ -27,6 +27,8 @@ class Functions(LambdaApi):
         self.invoked: list[str] = []  # the version of each exchange, in order
         self.aliases: list[dict[str, str]] = []
         self.deleted: list[str] = []
+        self.discovered: list[str] = []  # the version of each discovery, in order
+        self.throttled: set[str] = set()  # functions that nobody may ask about now
         self.keys: list[str] = []  # the access key of each request
         self.events: list[Any] = []  # of each exchange
         self.compression: str | None = None  # what manifests offer
@@ -41,9 +43,12 @@ class Functions(LambdaApi):
         self.check_signature(request, body)
         self.keys.append(request.headers["authorization"].split("Credential=")[1].split("/")[0])
         path, _, query = request.raw_path.partition("?")
-        operation = path.split("/")[4:]
+        name, *operation = path.split("/")[3:]
         version = unquote(query.removeprefix("Qualifier=")) or "$LATEST"
-        found = self._answer(request.method, operation, version)
+        if unquote(name).rpartition(":")[2] in self.throttled:
+            found: Answer | None = refused("TooManyRequestsException", 429)
+        else:
+            found = self._answer(request.method, operation, version)
         if found is None:
             found = await self._run(version, json.loads(body))
         return web.Response(status=found.status, body=found.body, headers=found.headers)
@@ -52,6 +57,9 @@ class Functions(LambdaApi):
         match method, operation:
             case "GET", ["aliases"]:
                 return _json({"Aliases": self.aliases})
+            case "GET", ["aliases", alias]:
+                known = [each for each in self.aliases if each["Name"] == alias]
+                return _json(known[0]) if known else refused("ResourceNotFoundException", 404)
             case "GET", ["versions"]:
                 return _json({"Versions": [_about(each) for each in self.versions]})
             case _ if version not in self.versions:
@@ -72,6 +80,8 @@ class Functions(LambdaApi):
             self.events.append(event)
             if self.failing:
                 return self.failing.pop(0)
+        else:
+            self.discovered.append(version)
         collector = aws_lambda.ResponseCollector()
         await self.versions[version](
             aws_lambda.create_scope(event), aws_lambda.request_to_receive(event), collector

@@ -1,0 +1,398 @@
+"""`plan`, `apply`, `gc` and `status` on a running engine, with versions on Lambda."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from steadfaas.cli import admin, app
+from steadfaas.cli.apply import carried_out
+from steadfaas.cli.exits import ExitCode
+from steadfaas.cli.rollout.options import declared
+from steadfaas.cli.rollout.server import connect
+from tests.adapters.aws_lambda.functions import FUNCTION, Functions, functions
+from tests.runtime.in_process import World, run, world
+from tests.runtime.story import Story
+
+Json = dict[str, Any]
+
+FILE = """
+[[deployments]]
+name = "greeter"
+target = "lambda:greeter@live"
+{more}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """An engine, a function whose alias `live` can be moved, and a file about it."""
+
+    world: World
+    api: Functions
+    file: Path
+
+    def write(self, more: str = "", text: str = FILE) -> None:
+        """What the file says from now on."""
+        self.file.write_text(text.format(more=more))
+
+    def release(self, version: str, handler: str = "") -> None:
+        """Publish a version, and let the alias lead to it."""
+        self.api.publish(version, *Story(version).services)
+        self.point_to(version)
+
+    def point_to(self, version: str) -> None:
+        self.api.aliases = [{"Name": "live", "FunctionVersion": version}]
+
+    async def run(self, *words: str, code: int = 0, **env: str) -> Result:
+        """Run a command, which must end with `code`."""
+        line = ["--admin-url", self.world.admin, *words]
+        done = await asyncio.to_thread(CliRunner().invoke, app, line, env=env)
+        assert done.exit_code == code, f"{done.exit_code}: {done.output}"
+        return done
+
+    async def with_file(self, command: str, *words: str, code: int = 0, **env: str) -> Result:
+        """Run a command about the file."""
+        return await self.run(command, "--config", str(self.file), *words, code=code, **env)
+
+    async def json(self, command: str, *words: str, code: int = 0) -> Any:
+        """What a command about the file says, as JSON."""
+        return json.loads((await self.with_file(command, *words, "--json", code=code)).stdout)
+
+    async def at_once(self, number: int) -> None:
+        """So many applies at the same time."""
+        admin.use(self.world.admin)
+        wanted = declared(self.file, None)
+        applies = (
+            asyncio.to_thread(carried_out, wanted, connect(), as_json=False)
+            for _ in range(number)
+        )
+        assert set(await asyncio.gather(*applies)) == {ExitCode.DONE}
+
+    async def registered(self) -> list[Json]:
+        """All deployments, oldest first."""
+        return list(
+            json.loads((await self.run("deployments", "list", "--json")).stdout)["deployments"]
+        )
+
+    async def written(self) -> int:
+        """How many changes of deployments were ever stored."""
+        return len(await self.audit())
+
+    async def audit(self) -> list[Json]:
+        """What was done to deployments, newest first."""
+        answer = await asyncio.to_thread(admin.call, "GET", "/audit")
+        return list(answer["entries"])
+
+
+@contextlib.asynccontextmanager
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with functions() as api, world(tmp_path / "data") as here:
+        made = Desk(here, api, tmp_path / "steadfaas.toml")
+        made.write()
+        made.release("1")
+        yield made
+
+
+# --- plan and apply ----------------------------------------------------------------------------
+
+
+def test_a_plan_changes_nothing_and_apply_does_what_it_says(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            shown = await here.with_file("plan")
+            assert "register   greeter  lambda:greeter@live → " + f"{FUNCTION}:1" in shown.stdout
+            assert "Plan: 1 to register." in shown.stdout
+            assert await here.registered() == []
+            done = await here.with_file("apply")
+            assert f"registered  greeter  {FUNCTION}:1" in done.stdout
+            [known] = await here.registered()
+            assert known["metadata"] == {"steadfaas.name": "greeter"}
+
+    run(test())
+
+
+def test_the_second_apply_writes_nothing(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            here.write('metadata = { team = "web" }\n[services.Story]\npublic = false')
+            service = Story("1").services[0].name
+            here.write(f'metadata = {{ team = "web" }}\n[services.{service}]\npublic = false')
+            await here.with_file("apply")
+            before = await here.written()
+            done = await here.with_file("apply")
+            assert done.stdout == "Unchanged: 1 deployment.\n"
+            assert await here.written() == before
+            again = await here.json("apply")
+            assert again["done"] == []
+            assert set(again["summary"]) == {"unchanged"}
+
+    run(test())
+
+
+def test_twenty_at_once_end_like_one(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            service = Story("1").services[0].name
+            here.write(f'[services.{service}]\nabort_timeout = "5m"')
+            await here.at_once(20)
+            here.release("2")
+            await here.at_once(20)
+            known = await here.registered()
+            assert [each["arn"] for each in known] == [f"{FUNCTION}:1", f"{FUNCTION}:2"]
+            assert {one["revision"] for one in known[1]["services"]} == {2}
+            assert (await here.with_file("apply")).stdout == "Unchanged: 1 deployment.\n"
+
+    run(test(), seconds=60)
+
+
+def test_rolling_back_is_applying_the_old_file(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            await here.with_file("apply")
+            here.release("2")
+            await here.with_file("apply")
+            first, second = await here.registered()
+            here.point_to("1")
+            here.api.events.clear()
+            discovered = len(here.api.keys)
+            shown = await here.with_file("plan")
+            assert f"promote    greeter  lambda:greeter@live → {FUNCTION}:1" in shown.stdout
+            await here.with_file("apply")
+            first, second = await here.registered()
+            assert first["drain"]["state"] == "active"
+            assert second["drain"]["state"] == "drained"
+            assert [each["what"] for each in (await changes(here, first))] == ["promoted"]
+            assert here.api.discovered == ["1", "1", "2", "2"], "none for the way back"
+            assert discovered
+
+    run(test())
+
+
+async def changes(here: Desk, deployment: Json) -> list[Json]:
+    """What was done to a deployment."""
+    done = await here.run("deployments", "describe", deployment["id"], "--json")
+    return list(json.loads(done.stdout).get("changes", []))
+
+
+def test_a_saved_plan_is_applied_unless_the_world_has_moved(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            saved = tmp_path / "plan.json"
+            await here.with_file("plan", "--out", str(saved))
+            here.release("2")
+            done = await here.run("apply", "--plan", str(saved), code=1)
+            assert (
+                "The world has moved since the plan was made, so nothing was done:" in done.stderr
+            )
+            assert f"uri was {FUNCTION}:1, is {FUNCTION}:2" in done.stderr
+            assert await here.registered() == []
+            here.point_to("1")
+            here.file.unlink()
+            await here.run("apply", "--plan", str(saved))
+            assert [each["arn"] for each in await here.registered()] == [f"{FUNCTION}:1"]
+            done = await here.run("apply", "--plan", str(saved), code=1)
+            assert "action was register, is unchanged" in done.stderr
+            wrong = tmp_path / "wrong.json"
+            wrong.write_text("[]")
+            done = await here.run("apply", "--plan", str(wrong), code=2)
+            assert "is no saved plan" in done.stderr
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[[deployments]]\nname = "greeter"\ntarget = 5\n', "line 3, deployments[1].target"),
+        ('[[deployments]]\nname = "a"\ntarget = "lambda:a"\nkep = 1\n', "Did you mean 'keep'?"),
+        ('[[deployments]]\nname = "a"\ntarget = "lambda:${{NOWHERE}}"\n', "NOWHERE"),
+        (
+            '[[deployments]]\nname = "a"\ntarget = "lambda:${{ROUND}}"\n',
+            "ROUND -> ABOUT -> ROUND",
+        ),
+        (FILE.format(more="") + FILE.format(more=""), "the name 'greeter' is taken"),
+        (
+            FILE.format(more="") + '[[deployments]]\nname = "b"\ntarget = "lambda:none@x"\n',
+            "lambda:none@x",
+        ),
+        (FILE.format(more="[services.Nobody]\npublic = false"), "nobody serves 'Nobody'"),
+        (
+            FILE.format(more='headers = {{ x-key = {{ env = "NO_SUCH_SECRET" }} }}'),
+            "NO_SUCH_SECRET",
+        ),
+    ],
+)
+def test_a_wrong_file_changes_nothing(tmp_path: Path, text: str, says: str) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            here.write(text=text)
+            env = {"ROUND": "${ABOUT}", "ABOUT": "${ROUND}"}
+            for command in ("plan", "apply"):
+                done = await here.with_file(command, code=1, **env)
+                assert says in done.output
+                assert "Traceback" not in done.output
+            assert await here.registered() == []
+
+    run(test())
+
+
+def test_what_is_late_holds_up_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            late = FILE.format(more="") + '[[deployments]]\nname = "late"\ntarget = "lambda:late"\n'
+            here.write(text=late)
+            here.api.throttled.add("late")
+            monkeypatch.setattr("steadfaas_adapters.aws_lambda.clients._ATTEMPTS", 1)
+            shown = await here.with_file("plan", code=75)
+            assert "Plan: 1 to register, 1 not yet." in shown.stdout
+            done = await here.with_file("apply", code=75)
+            assert "registered  greeter" in done.stdout
+            assert "1 of 2 steps are missing" in done.stderr
+            assert len(await here.registered()) == 1
+
+    run(test())
+
+
+def test_an_engine_that_is_away_is_worth_another_try(tmp_path: Path) -> None:
+    file = tmp_path / "steadfaas.toml"
+    file.write_text('[engine]\nadmin = "http://127.0.0.1:1"\n' + FILE.format(more=""))
+    for command in ("plan", "apply", "gc", "status"):
+        done = CliRunner().invoke(app, [command, "--config", str(file)])
+        assert done.exit_code == 75, done.output
+        assert "No answer from the admin API at http://127.0.0.1:1" in done.stderr
+
+
+# --- gc ----------------------------------------------------------------------------------------
+
+
+async def three_versions(here: Desk, policy: str) -> None:
+    """Three versions were deployed, one after the other; nothing needs the first two."""
+    here.write(policy)
+    for version in ("1", "2", "3"):
+        here.release(version)
+        await here.with_file("apply")
+
+
+def test_gc_retires_what_the_policy_lets_go(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            await three_versions(here, "keep = 1")
+            first, second, _ = await here.registered()
+            shown = await here.with_file("gc", "--dry-run", "--explain")
+            assert f"would retire  greeter  {first['id']}" in shown.stdout
+            assert f"stays    greeter  {second['id']}" in shown.stdout
+            assert "drained, the 1st of 1 that are kept" in shown.stdout
+            assert here.api.deleted == []
+            done = await here.with_file("gc")
+            assert "Retired 1 version; 1 stay (--explain tells why)." in done.stdout
+            assert here.api.deleted == ["1"]
+            told = [each for each in await here.audit() if each["subject"] == first["id"]]
+            assert [each["action"] for each in told] == []
+            done = await here.with_file("gc")
+            assert "Retired 0 versions; 1 stay" in done.stdout
+
+    run(test())
+
+
+def test_gc_leaves_what_something_is_pinned_to(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            story = Story("1")
+            await three_versions(here, "keep = 0")
+            del story
+            found = await here.json("gc", "--dry-run")
+            assert [each["uri"] for each in found["retire"]] == [f"{FUNCTION}:2", f"{FUNCTION}:1"]
+
+    run(test())
+
+
+def test_a_version_that_its_platform_still_needs_stays_and_says_so(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            await three_versions(here, "keep = 0")
+            here.api.aliases.append({"Name": "old", "FunctionVersion": "1"})
+            done = await here.with_file("gc")
+            assert f"retired  greeter  {(await here.registered())[0]['id']}" not in done.stdout
+            assert "the alias old point to" in done.stdout
+            [first, _] = await here.registered()
+            assert "retiring" not in first
+            assert here.api.deleted == ["2"]
+
+    run(test())
+
+
+class Killed(BaseException):
+    """The process is gone, as far as a test can tell."""
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", range(8))
+def test_killed_at_any_step_gc_and_apply_end_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, after: bool
+) -> None:
+    """Killed before or after the change number `step`, and run again."""
+    real, made = admin.ask, 0
+
+    def ask(method: str, path: str, *words: Any, **named: Any) -> Any:
+        nonlocal made
+        dry = isinstance(words[0] if words else None, dict) and words[0].get("dry_run")
+        if method == "GET" or dry:
+            return real(method, path, *words, **named)
+        made += 1
+        if made == step + 1 and not after:
+            raise Killed
+        answer = real(method, path, *words, **named)
+        if made == step + 1:
+            raise Killed
+        return answer
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            service = Story("1").services[0].name
+            policy = f'keep = 0\n[services.{service}]\nabort_timeout = "5m"'
+            await three_versions(here, policy)
+            here.release("4")
+            monkeypatch.setattr(admin, "ask", ask)
+            for command in ("apply", "gc"):
+                with contextlib.suppress(Killed):
+                    await here.with_file(command)
+            monkeypatch.setattr(admin, "ask", real)
+            for command in ("apply", "gc"):
+                await here.with_file(command)
+            assert [each["arn"] for each in await here.registered()] == [f"{FUNCTION}:4"]
+            assert sorted(here.api.deleted) == ["1", "2", "3"]
+            shown = json.loads((await here.run("services", "describe", service, "--json")).stdout)
+            assert shown["abort_timeout"] == "5m"
+
+    run(test(), seconds=60)
+
+
+# --- status ------------------------------------------------------------------------------------
+
+
+def test_status_is_one_screen(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            empty = await here.run("status")
+            assert "No services" in empty.stdout
+            await three_versions(here, "keep = 1")
+            shown = await here.run("status")
+            assert "2 drained" in shown.stdout
+            found = json.loads((await here.run("status", "--json")).stdout)
+            service = found["services"][0]
+            assert service["endpoint"] == f"{FUNCTION}:3"
+            assert len(service["older"]) == 2
+            assert [each["state"] for each in found["drained"]] == ["drained", "drained"]
+
+    run(test())
