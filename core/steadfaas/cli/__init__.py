@@ -14,6 +14,7 @@ import steadfaas
 from steadfaas.cli import (
     adapters,
     admin,
+    audit,
     check,
     deployments,
     invocations,
@@ -42,6 +43,7 @@ app.add_typer(services.app, name="services")
 app.add_typer(invocations.app, name="invocations")
 app.command("check", cls=Command)(check.check)
 app.add_typer(state.app, name="state")
+app.command("audit", cls=Command)(audit.audit)
 app.command("sql", cls=Command)(sql.sql)
 app.command("local-lambda", cls=Command)(local_lambda.local_lambda)
 app.command("whoami", cls=Command)(whoami.whoami)
