@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,11 +72,13 @@ class Desk:
         """So many applies at the same time."""
         admin.use(self.world.admin)
         wanted = declared(self.file, None)
-        applies = (
-            asyncio.to_thread(carried_out, wanted, connect(), as_json=False)
-            for _ in range(number)
-        )
-        assert set(await asyncio.gather(*applies)) == {ExitCode.DONE}
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(number) as pool:
+            applies = [
+                loop.run_in_executor(pool, lambda: carried_out(wanted, connect()))
+                for _ in range(number)
+            ]
+            assert set(await asyncio.gather(*applies)) == {ExitCode.DONE}
 
     async def registered(self) -> list[Json]:
         """All deployments, oldest first."""

@@ -175,6 +175,28 @@ async def ask_about_deployments(ask: Asker) -> None:
     await ask("delete_deployment", "DELETE", one, status=409)
 
 
+async def ask_about_retirement(ask: Asker) -> None:
+    [known] = (await ask("list_deployments", "GET", "/deployments"))["deployments"]
+    path = f"/deployments/{known['id']}/retirement"
+    begin, removed = {"step": "begin"}, {"step": "artifact-removed", "evidence": {"a": [1]}}
+    await ask("retire_deployment", "POST", path, begin, status=409)
+    await ask("retire_deployment", "POST", path, {}, status=422)
+    await ask("call_off_retirement", "DELETE", f"/deployments/{UNKNOWN}/retirement", status=404)
+    # An endpoint of another name takes over, so that this one may go.
+    newer = {"uri": known["uri"], "additional_headers": {"host": "other"}}
+    await ask("create_deployment", "POST", "/deployments", newer, status=201)
+    await ask("retire_deployment", "POST", path, begin)
+    await ask("call_off_retirement", "DELETE", path)
+    await ask("retire_deployment", "POST", path, begin)
+    await ask("retire_deployment", "POST", path, removed)
+    await ask("call_off_retirement", "DELETE", path, status=409)
+    await ask("get_deployment", "GET", f"/deployments/{known['id']}")
+    await ask("list_deployments", "GET", "/deployments")
+    await ask("delete_deployment", "DELETE", f"/deployments/{known['id']}", status=202)
+    await ask("list_audit", "GET", "/audit?limit=2")
+    await ask("list_audit", "GET", "/audit?limit=0", status=400)
+
+
 async def ask_about_services(ask: Asker) -> None:
     await ask("list_services", "GET", "/services")
     await ask("get_service", "GET", SVC)
@@ -259,6 +281,7 @@ def test_every_operation_answers_as_it_is_described(tmp_path: Path) -> None:
             await ask_about_invocations(ask, here, services)
             await ask_about_services(ask)
             await ask_about_deployments(ask)
+            await ask_about_retirement(ask)
             await ask_for_what_is_not_offered(ask)
             [known] = (await ask("list_deployments", "GET", "/deployments"))["deployments"]
             gone = f"/deployments/{known['id']}?force=true"

@@ -19,7 +19,7 @@ import restate
 from steadfaas.errors import AttemptFailure, StoreError
 from steadfaas.machine import failure as failures
 from steadfaas.machine.status import Status
-from steadfaas.store import invocations
+from steadfaas.store import deployments, invocations
 from steadfaas.store.invocations import SPAN
 from steadfaas.store.sqlite import FILE_NAME, migrate
 from steadfaas.testing import Steadfaas
@@ -277,3 +277,30 @@ async def test_an_engine_goes_on_with_a_database_of_old(steadfaas: Steadfaas) ->
     described = invocations.describe(reader, later.id)
     assert described is not None
     assert invocations.timed_journal(reader, described)[-1].at is not None
+
+
+# --- the second schema -------------------------------------------------------------------------
+
+
+def test_a_database_of_the_second_schema_keeps_everything(tmp_path: Path) -> None:
+    with closing(_first_schema(tmp_path / FILE_NAME)) as old:
+        script = (_STEPS / "0002_operations.sql").read_text("utf-8")
+        old.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = 2;\nCOMMIT;")
+        _old_invocation(old, 1, 5, awaits=_WAIT, attempt=1, due_at=7000, asleep=1)
+        _insert(old, "event", pos=SPAN, after_entry=1, at=5, type="Paused", body="{}")
+        _insert(old, "deployment", id="dp_1", created_at=5, record='{"uri":"http://a/"}')
+        _insert(
+            old, "service_revision", service="Shop", revision=3, deployment="dp_1", manifest="{}"
+        )
+        _insert(old, "state_change", seq=9, state="{}")
+        tables = [name for name, (kind, _) in _everything(old).items() if kind == "table"]
+        before = {name: old.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+        assert sum(map(bool, before.values())) == 7
+    run(_open_and_close(tmp_path))
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as new:
+        for name, rows in before.items():
+            assert new.execute(f"SELECT * FROM {name}").fetchall() == rows
+        assert new.execute("SELECT count(*) FROM audit").fetchone() == (0,)
+        # Nothing of old is being retired.
+        assert deployments.retiring(new, "dp_1") is False
+        assert deployments.retiring(new, "dp_2") is None

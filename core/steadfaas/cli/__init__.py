@@ -15,6 +15,7 @@ from steadfaas.cli import (
     adapters,
     admin,
     apply,
+    audit,
     check,
     config,
     deployments,
@@ -52,6 +53,7 @@ app.add_typer(invocations.app, name="invocations")
 app.command("check", cls=Command)(check.check)
 app.add_typer(config.app, name="config")
 app.add_typer(state.app, name="state")
+app.command("audit", cls=Command)(audit.audit)
 app.command("sql", cls=Command)(sql.sql)
 app.command("local-lambda", cls=Command)(local_lambda.local_lambda)
 app.command("whoami", cls=Command)(whoami.whoami)

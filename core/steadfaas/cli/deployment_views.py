@@ -23,7 +23,7 @@ def print_list(deployments: list[Json], empty: str) -> None:
         (
             deployment["id"],
             endpoint(deployment),
-            drain.state(deployment, owners) + (" (at risk)" if at_risk(deployment) else ""),
+            drain.state(deployment, owners) + _marks(deployment),
             drain.unfinished(deployment),
             drain.when(deployment, "next_wake_up"),
             drain.when(deployment, "earliest_drained_at"),
@@ -61,6 +61,7 @@ def print_detail(deployment: Json) -> None:
             ("immutable by", _evidence(deployment)),
             *((f"· {name}", str(value)) for name, value in _platform_facts(deployment)),
             ("may be removed", _expiry(deployment)),
+            ("being retired", _retirement(deployment)),
             *(drain.facts(deployment["drain"]) if "drain" in deployment else ()),
         ]
     )
@@ -86,6 +87,19 @@ def endpoint(deployment: Json) -> str:
 def at_risk(deployment: Json) -> bool:
     """Whether its platform may remove it while something pinned needs it."""
     return bool((deployment.get("expires") or {}).get("at_risk"))
+
+
+def _marks(deployment: Json) -> str:
+    at_its_platform = " (at risk)" if at_risk(deployment) else ""
+    return at_its_platform + (" (being retired)" if deployment.get("retiring") else "")
+
+
+def _retirement(deployment: Json) -> str:
+    retiring = deployment.get("retiring")
+    if not retiring:
+        return ""
+    gone = "; its platform has the version no more" if "artifact_removed_at" in retiring else ""
+    return f"since {render.moment(retiring['since'])}, by {retiring['by']}{gone}"
 
 
 def _expiry(deployment: Json) -> str:

@@ -13,6 +13,7 @@ from steadfaas.cli.deployment_wait import wait
 from steadfaas.cli.register import (
     REGISTRATION_SECONDS,
     Header,
+    Protection,
     SecretHeader,
     address,
     register,
@@ -82,6 +83,14 @@ def update(
     clear_headers: Annotated[
         bool, typer.Option("--clear-headers", help="Send no additional headers any more.")
     ] = False,
+    protection: Protection = None,
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K=V", help="A note, in place of all that are there. Repeatable."),
+    ] = None,
+    clear_metadata: Annotated[
+        bool, typer.Option("--clear-metadata", help="Keep no notes any more.")
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Discover again, and replace services and settings."),
@@ -92,12 +101,14 @@ def update(
 ) -> None:
     """Change where a deployment is reached. What is pinned to it goes there at its next attempt.
 
-    Headers that you give replace all that are there.
+    Headers that you give replace all that are there, and so do notes.
 
     Example: steadfaas deployments update dp_10WhCjMVvnlgwL8TRBx8Pu1 --url http://10.0.0.7:9080
     """
     if header and clear_headers:
         raise typer.BadParameter("give --header or --clear-headers, not both")
+    if metadata and clear_metadata:
+        raise typer.BadParameter("give --metadata or --clear-metadata, not both")
     body: dict[str, object] = {"overwrite": overwrite}
     if url is not None:
         body |= address(url)
@@ -105,12 +116,20 @@ def update(
         body["additional_headers"] = pairs(header, "--header")
     if secret_header:
         body["secret_headers"] = pairs(secret_header, "--secret-header")
+    if protection:
+        body["protection"] = protection
+    if metadata or clear_metadata:
+        body["metadata"] = pairs(metadata, "--metadata")
     if assume_role_arn is not None:
         body["assume_role_arn"] = assume_role_arn
     if len(body) == 1 and not overwrite:
-        raise typer.BadParameter("nothing to change: give --url, --header or --overwrite")
+        raise typer.BadParameter(
+            "nothing to change: give --url, --header, --metadata or --overwrite"
+        )
     change = _Change("PATCH", admin.path("deployments", identifier), body, "change", "Changed")
     question = f"Change {identifier}, for the work that is pinned to it too?"
+    if body.keys() == {"overwrite", "metadata"} and not overwrite:
+        question = f"Change the notes of {identifier}?"
     _carry_out(change, question, dry_run=dry_run, yes=yes, as_json=as_json)
 
 

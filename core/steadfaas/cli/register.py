@@ -29,6 +29,14 @@ SecretHeader = Annotated[
     ),
 ]
 
+Protection = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="REF",
+        help="A secret by which the platform lets requests through, env:NAME or file:PATH.",
+    ),
+]
+
 
 def register(
     target: Annotated[
@@ -66,13 +74,7 @@ def register(
             help="Vouch that the address never leads to other code, where nobody can be asked.",
         ),
     ] = False,
-    protection: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="REF",
-            help="A secret by which the platform lets requests through, env:NAME or file:PATH.",
-        ),
-    ] = None,
+    protection: Protection = None,
     header: Header = None,
     secret_header: SecretHeader = None,
     metadata: Annotated[

@@ -1,4 +1,4 @@
-"""`sys_deployment` and `sys_service`: what is registered."""
+"""`sys_deployment`, `sys_service` and `sys_audit`: what is registered, and what was done to it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,20 @@ _SERVICES: Final = Branch(
     f" WHERE r.service = k.name AND {TAKES_REQUESTS} ORDER BY r.revision DESC LIMIT 1)",
 )
 
+_AUDIT: Final = Branch(
+    "audit AS a",
+    {
+        "seq": column("a.seq", ordered=True),
+        "at": column("a.at", ordered=True),
+        "actor": column("a.actor", ordered=True),
+        "action": column("a.action", ordered=True),
+        "subject": column("a.subject", ordered=True),
+        "detail": column("a.detail"),
+    },
+)
+
 TABLES: Final = (
     Table("sys_deployment", SCHEMAS["sys_deployment"], (_DEPLOYMENTS,)),
     Table("sys_service", SCHEMAS["sys_service"], (_SERVICES,)),
+    Table("sys_audit", SCHEMAS["sys_audit"], (_AUDIT,)),
 )

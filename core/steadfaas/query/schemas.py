@@ -97,6 +97,11 @@ _COLUMNS: Final[dict[str, str]] = {
         bool: public
         text: ty deployment_id
     """,
+    "sys_audit": """
+        u64: seq
+        time: at
+        text: actor action subject detail
+    """,
     "sys_journal": """
         u64: partition_key
         text: id
@@ -240,7 +245,8 @@ def _schema(text: str) -> pa.Schema:
     return pa.schema(fields)
 
 
-#: Every table by its name. The last seven belong to a feature we do not have: they are empty.
+#: Every table by its name. `sys_audit` is ours. The last seven belong to a feature we do not have:
+#: they are empty.
 SCHEMAS: Final[dict[str, pa.Schema]] = {name: _schema(text) for name, text in _COLUMNS.items()}
 #: Shown as a view, as it is one at Restate.
 VIEW: Final = "sys_invocation"
