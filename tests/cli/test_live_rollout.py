@@ -280,11 +280,12 @@ def test_an_engine_that_is_away_is_worth_another_try(tmp_path: Path) -> None:
 
 
 async def three_versions(here: Desk, policy: str) -> None:
-    """Three versions were deployed, one after the other; nothing needs the first two."""
-    here.write(policy)
+    """Three versions were deployed, one after the other; nothing needs the first two. Only then
+    the file gets a policy."""
     for version in ("1", "2", "3"):
         here.release(version)
         await here.with_file("apply")
+    here.write(policy)
 
 
 def test_gc_retires_what_the_policy_lets_go(tmp_path: Path) -> None:
@@ -301,7 +302,14 @@ def test_gc_retires_what_the_policy_lets_go(tmp_path: Path) -> None:
             assert "Retired 1 version; 1 stay (--explain tells why)." in done.stdout
             assert here.api.deleted == ["1"]
             told = [each for each in await here.audit() if each["subject"] == first["id"]]
-            assert [each["action"] for each in told] == []
+            assert [each["action"] for each in told] == [
+                "removed",
+                "artifact removed",
+                "retirement begun",
+                "registered",
+            ]
+            evidence = told[2]["detail"]["evidence"]
+            assert (evidence["keep"], evidence["unfinished"]) == (1, 0)
             done = await here.with_file("gc")
             assert "Retired 0 versions; 1 stay" in done.stdout
 
@@ -311,11 +319,16 @@ def test_gc_retires_what_the_policy_lets_go(tmp_path: Path) -> None:
 def test_gc_leaves_what_something_is_pinned_to(tmp_path: Path) -> None:
     async def test() -> None:
         async with desk(tmp_path) as here:
-            story = Story("1")
+            await here.with_file("apply")
+            held = await here.world.send("/Story/tell")
+            await here.world.until(held, "suspended")
             await three_versions(here, "keep = 0")
-            del story
-            found = await here.json("gc", "--dry-run")
-            assert [each["uri"] for each in found["retire"]] == [f"{FUNCTION}:2", f"{FUNCTION}:1"]
+            done = await here.with_file("gc", "--explain")
+            [first, third] = await here.registered()
+            assert f"stays    greeter  {first['id']}" in done.stdout
+            assert "draining: 1 unfinished" in done.stdout
+            assert here.api.deleted == ["2"]
+            assert third["arn"] == f"{FUNCTION}:3"
 
     run(test())
 
@@ -326,7 +339,6 @@ def test_a_version_that_its_platform_still_needs_stays_and_says_so(tmp_path: Pat
             await three_versions(here, "keep = 0")
             here.api.aliases.append({"Name": "old", "FunctionVersion": "1"})
             done = await here.with_file("gc")
-            assert f"retired  greeter  {(await here.registered())[0]['id']}" not in done.stdout
             assert "the alias old point to" in done.stdout
             [first, _] = await here.registered()
             assert "retiring" not in first
