@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from steadfaas.rollout.allowed.alternatives import Alternative, Reader
-from steadfaas.rollout.allowed.changes import Change, below, bounds, looser, tighter, unclear
+from steadfaas.rollout.allowed.changes import (
+    Change,
+    below,
+    bounds,
+    different,
+    looser,
+    tighter,
+    unclear,
+)
 from steadfaas.rollout.allowed.documents import Schema, Unclear
 from steadfaas.rollout.allowed.json_values import show_all
 from steadfaas.rollout.allowed.paths import named, of_pattern
@@ -77,14 +85,13 @@ def _property(
 ) -> list[Change]:
     was, now = old.property(name), new.property(name)
     needed, needs = name in old.required, name in new.required
-    if not _forbids(reader, was) and _forbids(reader, now):
-        return [tighter("is no longer allowed")]
-    if _forbids(reader, was) and not _forbids(reader, now):
-        return (
-            [tighter("is required now, and was not allowed before")]
-            if needs
-            else [looser("is allowed now")]
-        )
+    barred, bars = _forbids(reader, was), _forbids(reader, now)
+    if bars and not barred:
+        swapped = needed and not needs  # what had to be there must not
+        return [(different if swapped else tighter)("is no longer allowed")]
+    if barred and not bars:
+        swapped = needs and not needed
+        return [different("is required now") if swapped else looser("is allowed now")]
     inner = compare(was, now)
     if inner and not was and not needed:
         return [tighter("is new and required")] if needs else [_assumed_new()]

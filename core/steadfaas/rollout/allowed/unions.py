@@ -148,15 +148,31 @@ def _missing(reader: Reader, values: Sequence[Any], group: _Group) -> tuple[list
 
 
 def _others(reader: Reader, old: _Group, new: _Group, differ: Differ) -> list[Change]:
-    if not old.others and not new.others:
+    was, now = _unknown_to(reader, old.others, new), _unknown_to(reader, new.others, old)
+    if not was and not now:
         return []
     if not new.others:
-        return [tighter(f"allows only {show_all(new.values)} now")]
+        endless = any(each.values is None for each in was)
+        said = f"allows only {show_all(new.values)} now"
+        return [Change(said, rejects=True if endless else None, allows=False)]
     if not old.others:
-        return [looser(f"is not limited to {show_all(old.values)} any more")]
+        endless = any(each.values is None for each in now)
+        said = f"is not limited to {show_all(old.values)} any more"
+        return [Change(said, rejects=False, allows=True if endless else None)]
     if len(old.others) == len(new.others) == 1:
         return differ(old.others[0], new.others[0])
     return _Pairing(reader, old.others, new.others, differ).changes()
+
+
+def _unknown_to(
+    reader: Reader, alternatives: Sequence[Alternative], group: _Group
+) -> list[Alternative]:
+    """The alternatives without those whose values another group surely allows, one by one."""
+    return [
+        each
+        for each in alternatives
+        if each.values is None or any(_missing(reader, each.values, group))
+    ]
 
 
 class _Pairing:
