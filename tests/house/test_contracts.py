@@ -24,6 +24,10 @@ PLANTED = {
         "import steadfaas_adapters",
     ),
     "Floors of the core": ("steadfaas.store", "import steadfaas.runtime"),
+    "Rollouts know an engine by its admin API only": (
+        "steadfaas.rollout",
+        "import steadfaas.deployments",
+    ),
     "Message types and the state machine do no input or output": (
         "steadfaas.machine",
         "import socket",

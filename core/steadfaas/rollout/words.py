@@ -87,7 +87,9 @@ def _deployment_facts(step: DeploymentStep) -> Iterator[str]:
     if step.calls_off:
         yield "its retirement is called off"
     for each in step.differences:
-        yield from interface.lines(each)
+        if not each.is_new:
+            yield f"{each.service}, after revision {each.before_revision}"
+        yield from (f"  {line}" if not each.is_new else line for line in interface.lines(each))
     yield from map(_caller, step.callers)
     yield from (
         f"{name.replace('_', ' ')}: {_value(name, step.changes[name])}" for name in step.changes
