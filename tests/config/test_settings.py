@@ -7,15 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from steadfaas.config import Address, Settings, SettingsError, load_settings, variable_of
-
-
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable and no settings file of whoever runs the tests."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(variable_of(name), raising=False)
-    monkeypatch.chdir(tmp_path)
+from steadfaas.config import Address, SettingsError, load_settings
 
 
 def _file(text: str, name: str = "steadfaas.toml") -> Path:
