@@ -202,6 +202,13 @@ class Settings(BaseSettings):
         _DURATION,
     )
 
+    version_wait: _Duration = _setting(
+        10 * _MINUTE,
+        "How long a request waits for the version that it names (`x-steadfaas-version`), where no "
+        "deployment carries it yet. `0s`: not at all.",
+        _DURATION,
+    )
+
     # --- retries, for services that set none
     retry_initial_interval: _Wait = _setting(
         500, "Wait before the first retry of an invocation.", _WAIT
