@@ -103,7 +103,7 @@ def test_looking_at_an_invocation_by_its_id(db: sqlite3.Connection) -> None:
         invoked_by_target="Till/k/ring",
     )  # fmt: skip
     invocations.insert(db, made)
-    assert invocations.outline(db, made.id) == (7, int(Status.READY), None, None, None)
+    assert invocations.outline(db, made.id) == (7, int(Status.READY), None, None, None, 0)
     target = invocations.target(db, made.id)
     assert target is not None
     assert (target.service, target.handler, target.idempotency_key) == ("Shop", "buy", "ik")
@@ -412,9 +412,9 @@ def test_unfinished_ones_in_pages_and_the_number_that_wait(db: sqlite3.Connectio
         invocations.insert(db, invocation(seq, status=status))
     _complete(db, 99, completion=DAY, journal=DAY)
     first = invocations.unfinished(db, 0, 5)
-    assert first == [(seq, int(status)) for seq, status in enumerate(statuses[:5], 1)]
+    assert first == [(seq, int(status), "Shop", None) for seq, status in enumerate(statuses[:5], 1)]
     rest = invocations.unfinished(db, first[-1][0], 5)
-    assert [seq for seq, _ in rest] == [6, 7, 8]
+    assert [found.seq for found in rest] == [6, 7, 8]
     assert invocations.unfinished(db, 8, 5) == []
     assert invocations.count_waiting(db) == 3  # ready and pending
 

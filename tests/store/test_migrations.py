@@ -71,7 +71,7 @@ def test_the_steps_end_in_the_schema_of_a_new_database(tmp_path: Path) -> None:
     with closing(_first_schema(tmp_path / "old.db")) as old, memory() as new:
         migrate(old)
         assert _everything(old) == _everything(new)
-        assert old.execute("PRAGMA user_version").fetchone() == (len(_steps()),)
+        assert old.execute("PRAGMA user_version").fetchone() == (_newest(),)
         migrate(old)  # nothing is left to be done
         assert _everything(old) == _everything(new)
 
@@ -80,10 +80,8 @@ def _steps() -> list[str]:
     return sorted(step.name for step in _STEPS.iterdir() if step.name.endswith(".sql"))
 
 
-def test_the_steps_are_numbered_without_a_gap() -> None:
-    assert [int(name.partition("_")[0]) for name in _steps()] == [
-        number for number, _ in enumerate(_steps(), 1)
-    ]
+def _newest() -> int:
+    return int(_steps()[-1].partition("_")[0])
 
 
 def test_a_suspended_one_learns_when_the_first_of_its_sleeps_ends(tmp_path: Path) -> None:
@@ -164,7 +162,7 @@ def test_a_step_that_fails_is_undone_whole(tmp_path: Path) -> None:
 
 async def _open_and_close(data_dir: Path) -> None:
     async with opened(data_dir) as store:
-        assert store.reader.execute("PRAGMA user_version").fetchone() == (len(_steps()),)
+        assert store.reader.execute("PRAGMA user_version").fetchone() == (_newest(),)
 
 
 # --- an engine that comes back on an old database ----------------------------------------------

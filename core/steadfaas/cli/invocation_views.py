@@ -20,7 +20,7 @@ def print_list(invocations: list[Json]) -> None:
             one["target"],
             one["status"],
             render.moment(one.get("created_at")),
-            str(one.get("deployment_id") or "-"),
+            _place(one),
             str(one.get("retry_count") or "-"),
             render.moment(one.get("next_retry_at")) or "-",
             render.first_line(_failure(one.get("last_failure")), 60),
@@ -55,6 +55,8 @@ def _facts(invocation: Json) -> list[tuple[str, str]]:
         ("target", invocation["target"]),
         ("status", status),
         ("deployment", invocation.get("deployment_id") or "none yet"),
+        ("waits for version", invocation.get("waits_for_version") or ""),
+        ("waits until", render.moment(invocation.get("waits_until"))),
         ("protocol", str(invocation.get("protocol_version") or "")),
         ("idempotency key", invocation.get("idempotency_key") or ""),
         ("called by", _caller(invocation)),
@@ -68,6 +70,12 @@ def _facts(invocation: Json) -> list[tuple[str, str]]:
         ("completed", render.moment(invocation.get("completed_at"))),
         ("result", _result(invocation.get("result"))),
     ]
+
+
+def _place(one: Json) -> str:
+    if awaited := one.get("waits_for_version"):
+        return f"waits for {awaited}"
+    return str(one.get("deployment_id") or "-")
 
 
 def _caller(invocation: Json) -> str:

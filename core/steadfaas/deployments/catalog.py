@@ -3,12 +3,13 @@
 All values are immutable and complete: settings are resolved and checks prepared when a revision is
 built, so that a request costs two dictionary look-ups. A registration or removal builds new tables
 beside the old ones and swaps them in one assignment; whoever holds a revision keeps a valid one.
+Then those who watch are told.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from steadfaas.deployments.input_check import InputCheck
@@ -35,6 +36,7 @@ __all__ = [
     "ServiceRevision",
     "build_revision",
     "is_http",
+    "preferred",
 ]
 
 
@@ -114,6 +116,11 @@ class Deployment:
         """How its adapter calls it."""
         return Endpoint(self.uri, self.access, self.compression, self.facts)
 
+    @property
+    def versions(self) -> list[str]:
+        """What callers may name it by: `key:value` for each pair of its metadata."""
+        return [f"{key}:{value}" for key, value in self.metadata.items()]
+
 
 def is_http(uri: str) -> bool:
     """Whether an address is one that HTTP reaches."""
@@ -157,12 +164,19 @@ def _build_handler(
     )
 
 
+# Told of each deployment that came, changed (as it is now) or went (None).
+Watcher = Callable[[Deployment | None], None]
+# For a service and a version, as callers name it: the revisions that carry it, newest last.
+_Carriers = dict[tuple[str, str], list[ServiceRevision]]
+
+
 class Catalog:
     """All deployments, and the active revision of each service: its newest one whose deployment is
     not being retired."""
 
     __slots__ = (
-        "__weakref__", "_active", "_active_of", "_deployments", "_ordered", "_revisions", "version",
+        "__weakref__", "_active", "_active_of", "_carriers", "_deployments", "_ordered",
+        "_revisions", "_watchers", "version",
     )  # fmt: skip
 
     def __init__(self, deployments: Iterable[Deployment] = ()) -> None:
@@ -172,6 +186,8 @@ class Catalog:
         self._revisions: dict[str, list[ServiceRevision]] = {}  # of each service, newest last
         self._active: dict[str, ServiceRevision] = {}
         self._active_of: dict[str, list[ServiceRevision]] = {}  # those of a deployment, by name
+        self._carriers: _Carriers = {}
+        self._watchers: list[Watcher] = []
         self.replace(deployments)
 
     # --- looked at by requests -----------------------------------------------------------------
@@ -195,6 +211,11 @@ class Catalog:
                 " that the handler exists in the latest registered service version."
             )
         return revision, found
+
+    def carriers(self, service: str, version: str) -> Iterator[ServiceRevision]:
+        """The revisions of a service whose deployments have this `key:value` in their metadata,
+        newest first."""
+        return reversed(self._carriers.get((service, version), ()))
 
     def deployment(self, id: str) -> Deployment | None:
         """The deployment of this id, also when it takes no new requests any more."""
@@ -228,6 +249,10 @@ class Catalog:
         known = self._revisions.get(service)
         return known[-1].revision + 1 if known else 1
 
+    def watch(self, watcher: Watcher) -> None:
+        """Call `watcher` after each change from now on."""
+        self._watchers.append(watcher)
+
     # --- changed by registrations and removals, after their commit ------------------------------
 
     def put(self, deployment: Deployment) -> None:
@@ -255,6 +280,7 @@ class Catalog:
             active_of.setdefault(active[name].deployment_id, []).append(active[name])
         self._deployments, self._ordered = table, sorted(table.values(), key=_age)
         self._revisions, self._active, self._active_of = revisions, active, active_of
+        self._carriers = _carriers(table.values())
         self.version += 1
 
     def _exchange(self, id: str, after: Deployment | None) -> None:
@@ -284,7 +310,20 @@ class Catalog:
             active_of[owner] = _active_of(table.get(owner), active)
         self._deployments, self._ordered = table, ordered
         self._revisions, self._active, self._active_of = revisions, active, active_of
+        self._carriers = _carriers_with(self._carriers, before, after)
         self.version += 1
+        for watcher in self._watchers:
+            watcher(after)
+
+
+def preferred(carriers: Iterable[ServiceRevision], handler: str) -> ServiceRevision | None:
+    """The first revision that serves the handler; the first of all if none does."""
+    first = None
+    for revision in carriers:
+        if handler in revision.handlers:
+            return revision
+        first = first or revision
+    return first
 
 
 def _age(deployment: Deployment) -> tuple[int, str]:
@@ -307,6 +346,41 @@ def _newest(
 
 def _served(deployment: Deployment | None) -> set[str]:
     return set() if deployment is None else set(deployment.services)
+
+
+def _carriers(deployments: Iterable[Deployment]) -> _Carriers:
+    found: _Carriers = {}
+    for deployment in deployments:
+        for key in _carried(deployment):
+            found.setdefault(key, []).append(deployment.services[key[0]])
+    for known in found.values():
+        known.sort(key=_revision_number)
+    return found
+
+
+def _carriers_with(
+    carriers: _Carriers, before: Deployment | None, after: Deployment | None
+) -> _Carriers:
+    """The same with one deployment exchanged."""
+    owner = {known.id for known in (before, after) if known is not None}
+    gone, came = _carried(before), _carried(after)
+    if not gone and not came:
+        return carriers
+    found = {**carriers}
+    for key in gone | came:
+        known = [one for one in found.pop(key, ()) if one.deployment_id not in owner]
+        if after is not None and key in came:
+            insort(known, after.services[key[0]], key=_revision_number)
+        if known:
+            found[key] = known
+    return found
+
+
+def _carried(deployment: Deployment | None) -> set[tuple[str, str]]:
+    # Nothing may come to what is being retired, also if it is asked for by name.
+    if deployment is None or deployment.retiring is not None:
+        return set()
+    return {(name, version) for name in deployment.services for version in deployment.versions}
 
 
 def _active_of(

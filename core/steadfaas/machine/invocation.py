@@ -102,6 +102,8 @@ class Invocation:
         "started_at",
         "status",
         "version",
+        "wants",
+        "wants_until",
     )
 
     def __init__(
@@ -151,6 +153,9 @@ class Invocation:
         self.awaits: bytes | None = None
         self.asleep = False  # suspended, and nothing but time or a cancel wakes it
         self.pausing = False  # an operator wants it paused once its open attempt has ended
+        # The version that it waits for, as its callers call it, and until when; without it, no pin.
+        self.wants: str | None = None
+        self.wants_until: int | None = None
         self.failure: failures.FailureRecord | None = None
         # Derived from the journal:
         self.journal: list[Entry] = []
@@ -278,6 +283,22 @@ class Invocation:
         self._move(Status.PENDING)
         self.due_at = None
         return [Park()]
+
+    def land(self, deployment: str, version: int) -> None:
+        """The version that it waited for is there: pinned to it from now on, before it starts."""
+        if self.status is not Status.SCHEDULED or self.wants is None:
+            raise IllegalMove(f"it waits for no version: {self.status.name}")
+        self.deployment, self.version = deployment, version
+        self.wants = self.wants_until = None
+
+    def miss(self, failure: AttemptFailure, now: int) -> list[Effect]:
+        """The version that it waited for did not come, or cannot take it: it never begins."""
+        if self.status is not Status.SCHEDULED or self.wants is None:
+            raise IllegalMove(f"it waits for no version: {self.status.name}")
+        self.failure = failures.record(
+            failure, now=now, attempt=self.attempt, deployment=None, recorded=None
+        )
+        return self.finish(failure_output(failure.http_code, failures.cut(str(failure))))
 
     def _wait_for_nothing(self) -> None:
         self.due_at = None

@@ -199,7 +199,10 @@ _OPEN: Final[dict[str, Column]] = {
     "journal_commands_size": column(f"CASE WHEN i.status >= {int(S.READY)} THEN {_COMMANDS} END"),
     "inboxed_at": column(f"CASE WHEN {_in(S.PENDING)} THEN i.created_at END"),
     "scheduled_at": column(f"CASE WHEN {_in(S.SCHEDULED)} THEN i.created_at END"),
-    "scheduled_start_at": column(f"CASE WHEN {_in(S.SCHEDULED)} THEN i.due_at END"),
+    # One that waits for a version may start at any time.
+    "scheduled_start_at": column(
+        f"CASE WHEN {_in(S.SCHEDULED)} AND i.wants IS NULL THEN i.due_at END"
+    ),
     "suspended_waiting_for_completions": Column(
         ("i.awaits",), _waits_for_completions, matcher=None
     ),

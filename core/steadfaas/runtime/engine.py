@@ -18,12 +18,14 @@ from functools import partial
 from typing import Final, TypeVar
 
 from steadfaas.clock import Clock
-from steadfaas.deployments.catalog import Catalog
+from steadfaas.deployments.catalog import Catalog, Deployment
 from steadfaas.errors import Overloaded, StoreError, Verdict
 from steadfaas.machine.status import Kind, Status
 from steadfaas.runtime import retention
 from steadfaas.runtime.driver import Driver
 from steadfaas.runtime.exchanges import Exchanges, PlatformTransport, Transport
+from steadfaas.runtime.held import Held
+from steadfaas.runtime.landing import Landing
 from steadfaas.runtime.ledger import Ledger
 from steadfaas.runtime.operators import Operators
 from steadfaas.runtime.slots import Slots
@@ -62,6 +64,7 @@ class Tuning:
     max_journal_entries: int = 10_000
     max_journal_bytes: int = 256 * 1024 * 1024
     drain_seconds: float = 5.0
+    version_wait: int = 600_000  # ms
 
 
 class Engine:
@@ -117,6 +120,9 @@ class Engine:
             check_room=self.check_room,
             until_over=self._driver.until_over,
         )
+        self.held = Held(clock)
+        self._landing = Landing(self.ledger, clock, self._submit)
+        catalog.watch(self._catalog_changed)
         self._alarm = Alarm(clock, self._ring)
         self._sweeper = Alarm(clock, self._sweep)
         self._timers_at_once = _TIMERS_AT_ONCE
@@ -136,18 +142,21 @@ class Engine:
 
     async def stop(self) -> None:
         """Let open exchanges end for a while, store what they said, and stop."""
-        self._closing = True
-        self._alarm.cancel()
-        self._sweeper.cancel()
+        self._close()
         await self._driver.drain(self.tuning.drain_seconds)
         await self.store.writer.drain()
 
     def halt(self) -> None:
         """Stop at once, as a crash would: nothing is drained, nothing more is stored."""
+        self._close()
+        self._driver.abort_all()
+
+    def _close(self) -> None:
         self._closing = True
         self._alarm.cancel()
         self._sweeper.cancel()
-        self._driver.abort_all()
+        self._landing.stop()
+        self.held.close()
 
     @property
     def busy(self) -> bool:
@@ -167,10 +176,21 @@ class Engine:
     async def _recover(self) -> None:
         reader, after = self.store.reader, 0
         while page := invocations.unfinished(reader, after, _RECOVERED_AT_ONCE):
-            after = page[-1][0]
-            seqs = [seq for seq, status in page if status in (Status.READY, Status.RUNNING)]
+            after = page[-1].seq
+            seqs = [found.seq for found in page if self._may_go_on(found)]
             if seqs:
                 await self._write(partial(self._recover_each, seqs=seqs))
+
+    def _may_go_on(self, found: invocations.Unfinished) -> bool:
+        if found.wants is not None:
+            # Its version may have landed just before a crash.
+            return any(self.catalog.carriers(found.service, found.wants))
+        return found.status in (Status.READY, Status.RUNNING)
+
+    def _catalog_changed(self, changed: Deployment | None) -> None:
+        self.held.look()
+        if changed is not None:
+            self._landing.look(changed)
 
     def _recover_each(self, work: Work, seqs: Iterable[int]) -> None:
         for seq in seqs:

@@ -27,7 +27,7 @@ from steadfaas.machine.invocation import (
 )
 from steadfaas.machine.status import Kind, Status, kind_of
 from steadfaas.machine.waiting import CANCEL_SIGNAL
-from steadfaas.runtime import events, lines, routing
+from steadfaas.runtime import events, lines, routing, versions
 from steadfaas.runtime.perform import PERFORM, completion_of
 from steadfaas.runtime.slots import Slots
 from steadfaas.runtime.work import Accepted, Request, Work
@@ -88,12 +88,18 @@ class Ledger:
     def accept(self, work: Work, request: Request, id: bytes) -> Accepted:
         """Take a request: it is durable with this unit, and starts as soon as it may."""
         if request.idempotency_key is not None or request.kind is Kind.WORKFLOW_RUN:
-            existing = invocations.outline(work.tx, id)
+            existing = self._existing(work, id)
             if existing is not None:
                 return Accepted(id, existing.seq, existing)
+        if request.wanted is not None:
+            versions.check(self, work, request, request.wanted)
         inv = self._create(work, request, id)
         if request.not_before > work.now:
             inv.due_at = min(request.not_before, END_OF_TIME)
+        if request.wanted is not None:
+            versions.accept(self, work, inv, request.wanted)
+            return Accepted(id, inv.seq)
+        if inv.due_at is not None:
             self.arm(work, inv.due_at, inv.seq, 0)
         elif routing.route(self.catalog, inv) is None:
             # Rare: its service was removed meanwhile. It fails and is retried like any other.
@@ -106,6 +112,16 @@ class Ledger:
         invocations.insert(work.tx, inv)
         return Accepted(id, inv.seq)
 
+    def _existing(self, work: Work, id: bytes) -> invocations.Outline | None:
+        """What repeats of a request get, unless it never began: then it may be sent again."""
+        existing = invocations.outline(work.tx, id)
+        if existing is None or not existing.never_began:
+            return existing
+        missed = self.peek(work, existing.seq)
+        assert missed is not None
+        self.forget(work, missed)
+        return None
+
     def id_for(self, request: Request, now: int) -> bytes:
         """The id that a request gets; the same for each repetition of one that has an identity."""
         if request.kind is Kind.WORKFLOW_RUN:
@@ -117,13 +133,6 @@ class Ledger:
         return ids.mint_invocation(ids.mint_ulid(now, self._random_bytes(10)), request.key)
 
     def _create(self, work: Work, request: Request, id: bytes) -> Invocation:
-        options = request.options
-        if request.kind is Kind.WORKFLOW_RUN:
-            retention = options.workflow_retention
-        elif request.idempotency_key is not None:
-            retention = options.idempotency_retention
-        else:
-            retention = options.journal_retention
         seq = self.numbers.next(work.tx)
         inv = Invocation(
             seq=seq,
@@ -136,14 +145,23 @@ class Ledger:
             idempotency_key=request.idempotency_key,
             invoked_by=request.invoked_by,
             invoked_by_target=request.invoked_by_target,
-            completion_retention=retention,
-            journal_retention=options.journal_retention,
             max_entries=self._max_entries,
             max_journal_bytes=self._max_journal_bytes,
         )
+        self.retain(inv, request.options)
         inv.begin_with(_INPUT, request.input)
         work.touch(inv, new=True)
         return inv
+
+    def retain(self, inv: Invocation, options: HandlerOptions) -> None:
+        """Keep it, once it has ended, for as long as its handler's settings say."""
+        if inv.kind is Kind.WORKFLOW_RUN:
+            inv.completion_retention = options.workflow_retention
+        elif inv.idempotency_key is not None:
+            inv.completion_retention = options.idempotency_retention
+        else:
+            inv.completion_retention = options.journal_retention
+        inv.journal_retention = options.journal_retention
 
     def repeat(
         self, work: Work, old: Invocation, journal: list[Entry], deployment: str | None
@@ -228,7 +246,7 @@ class Ledger:
         if work.earliest is None or at < work.earliest:
             work.earliest = at
 
-    def _disarm(self, work: Work, inv: Invocation) -> None:
+    def disarm(self, work: Work, inv: Invocation) -> None:
         """Its scheduled start or next retry will not happen."""
         if inv.due_at is not None:
             schedule.disarm(work.tx, inv.due_at, inv.seq, 0)
@@ -284,15 +302,17 @@ class Ledger:
     def _finish(self, work: Work, inv: Invocation) -> None:
         output = inv.output
         assert output is not None
-        if inv.attempt:
+        # One that was cancelled before it began never was; one that failed then is kept.
+        kept = inv.attempt or inv.failure is not None
+        if kept:
             expires = invocations.complete(work.tx, inv, work.now)
             if expires is not None and (work.expires is None or expires < work.expires):
                 work.expires = expires
         else:
-            invocations.forget(work.tx, inv.seq)  # cancelled before it began: it never was
+            invocations.forget(work.tx, inv.seq)
         if inv.kind is Kind.WORKFLOW_RUN:
             lines.serve(self, work, inv.service, inv.key or "")
-            if not (inv.attempt and inv.completion_retention):
+            if not (kept and inv.completion_retention):
                 keys.clear_workflow(work.tx, inv.service, inv.key or "")  # it goes with its record
         for completion, (frame_type, wake_at) in inv.pending.items():
             if frame_type == T.SLEEP_COMPLETION:
@@ -337,7 +357,7 @@ class Ledger:
         """Ask an invocation to stop."""
         work.touch(inv)
         if inv.status is Status.SCHEDULED:
-            self._disarm(work, inv)
+            self.disarm(work, inv)
         self.change(work, inv, inv.cancel(work.now))
 
     def resume(self, work: Work, inv: Invocation) -> None:
@@ -345,7 +365,7 @@ class Ledger:
         work.touch(inv)
         if inv.status in (Status.BACKING_OFF, Status.PAUSED, Status.SUSPENDED):
             inv.failures = 0
-            self._disarm(work, inv)
+            self.disarm(work, inv)
             self.change(work, inv, inv.ready())
         elif inv.pausing:
             inv.pausing = False
@@ -356,7 +376,7 @@ class Ledger:
         if inv.status is Status.PAUSED:
             return
         work.touch(inv)
-        self._disarm(work, inv)
+        self.disarm(work, inv)
         self.apply(work, inv, inv.pause())
         self.save(work, inv)
 
@@ -371,7 +391,7 @@ class Ledger:
             if victim.status is Status.RUNNING:
                 invocations.add_attempt(work.tx, victim, work.now, "killed")
             children = victim.children()
-            self._disarm(work, victim)
+            self.disarm(work, victim)
             work.aborted.append((victim.seq, victim.attempt))
             self.change(work, victim, victim.kill())
             doomed += [self._find(work, child) for child in children]
@@ -391,6 +411,9 @@ class Ledger:
         inv = self.get(work, seq)
         if inv is None or inv.due_at is None or inv.due_at > work.now:
             return
+        if versions.waits(inv):
+            versions.look(self, work, inv)
+            return
         if inv.status is Status.SCHEDULED:
             lines.enter(self, work, inv)
         elif inv.status is Status.BACKING_OFF:
@@ -400,7 +423,8 @@ class Ledger:
         self.save(work, inv)
 
     def recover(self, work: Work, seq: int) -> None:
-        """After a crash: an attempt whose answer was lost is followed by another."""
+        """After a crash: an attempt whose answer was lost is followed by another, and a version may
+        have landed that nobody was told of."""
         inv = self.get(work, seq)
         if inv is None:
             return
@@ -409,3 +433,5 @@ class Ledger:
             self.change(work, inv, inv.interrupted())
         elif inv.status is Status.READY:
             self.change(work, inv, inv.ready())
+        elif versions.waits(inv):
+            versions.seek(self, work, inv)

@@ -50,6 +50,15 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """The version that a caller asks for: `key:value`, as its deployment's metadata has it, and
+    until when the request waits for it (ms since the epoch)."""
+
+    version: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A request for an invocation. `input` is the payload of its Input command."""
 
@@ -63,6 +72,7 @@ class Request:
     invoked_by: bytes | None = None
     invoked_by_target: str | None = None
     not_before: int = 0  # ms since the epoch
+    wanted: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)

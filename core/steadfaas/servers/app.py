@@ -260,6 +260,7 @@ def tuning(settings: Settings) -> Tuning:
         max_journal_entries=settings.max_journal_entries,
         max_journal_bytes=settings.max_journal_bytes,
         drain_seconds=settings.drain_seconds,
+        version_wait=settings.version_wait,
     )
 
 

@@ -6,6 +6,7 @@ service's name or `restate`. Bodies pass through untouched, in both directions.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -13,13 +14,15 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from steadfaas import ids
-from steadfaas.deployments.catalog import Handler, ServiceRevision
+from steadfaas.deployments.catalog import Handler, ServiceRevision, preferred
 from steadfaas.durations import parse_duration
 from steadfaas.errors import BadRequest, NotFound, RequestError, SteadfaasError
 from steadfaas.machine.status import Kind, Status, kind_of
+from steadfaas.runtime import versions
 from steadfaas.runtime.engine import Engine
-from steadfaas.runtime.work import Accepted, Request
+from steadfaas.runtime.work import Accepted, Request, Wanted
 from steadfaas.servers import http1
+from steadfaas.servers.asked_version import VERSION, checked_version, checked_wait
 from steadfaas.servers.problems import ID_HEADER, INVOCATION, ingress_problem
 from steadfaas.servers.times import timestamp
 from steadfaas.store.invocations import Outline
@@ -32,6 +35,9 @@ _NOT_PASSED_ON: Final = frozenset({"idempotency-key", "host", "connection", "tra
 _NOT_COMPLETED: Final = 470
 
 Answer = Awaitable[http1.Reply]
+# What a path names: the revision and its handler, the key, whether it is a send, and whether the
+# version that was asked for has not landed; then it is the newest revision instead.
+_Target = tuple[ServiceRevision, Handler, str | None, bool, bool]
 
 
 class Ingress:
@@ -93,13 +99,22 @@ class Ingress:
             raise BadRequest("bad path, name a service and a handler")
         if request.method not in ("POST", "GET"):
             raise RequestError("only POST and GET call a handler", status=405)
-        revision, handler, key, send = self._target(parts, send)
+        version = request.header(VERSION)
+        until = 0
+        if version is None:
+            target = self._target(parts, send)
+        else:
+            version = checked_version(version)
+            until = self._engine.clock.now()
+            until += checked_wait(request, self._engine.tuning.version_wait)
+            target = await self._awaited_target(request, parts, send, version, until)
+        revision, handler, key, send, awaited = target
         kind = kind_of(revision.type, handler.kind)
         idempotency_key = _idempotency_key(request, kind)
         delay = _delay(request, send=send)
         body = request.body
         fault = handler.check_input(request.header("content-type"), bool(body))
-        if fault is not None:
+        if fault is not None and not awaited:
             raise BadRequest(fault)
         now = self._engine.clock.now()
         wanted = Request(
@@ -111,19 +126,36 @@ class Ingress:
             input=input_payload(_passed_on(request), body),
             idempotency_key=idempotency_key,
             not_before=0 if delay is None else now + delay,
+            wanted=None if version is None else Wanted(version, until + (delay or 0)),
         )
         if send:
             accepted = await self._engine.accept(wanted)
             return _accepted(accepted, None if delay is None else now + delay)
         return await self._call(wanted, handler)
 
-    def _target(
-        self, parts: list[str], send: bool | None
-    ) -> tuple[ServiceRevision, Handler, str | None, bool]:
-        """What a path names: [service, handler] or [service, key, handler], then maybe `send`."""
+    async def _awaited_target(
+        self, request: http1.Request, parts: list[str], send: bool | None, version: str, until: int
+    ) -> _Target:
+        """What a path names in a version. A handler that nobody serves yet is waited for."""
+        with contextlib.suppress(NotFound):
+            return self._target(parts, send, version)
+        held, started = self._engine.held, self._engine.clock.now()
+        with held.place(len(request.body)):
+            while await held.changed(until):
+                with contextlib.suppress(NotFound):
+                    return self._target(parts, send, version)
+        raise versions.refusal(versions.never_landed(version, until - started))
+
+    def _target(self, parts: list[str], send: bool | None, version: str | None = None) -> _Target:
+        """What a path names: [service, handler] or [service, key, handler], then maybe `send`.
+
+        Raises NotFound if nobody serves it.
+        """
         catalog = self._engine.catalog
         service = unquote(parts[0])
-        revision = catalog.latest(service)
+        revision = None if version is None else next(catalog.carriers(service, version), None)
+        awaited = version is not None and revision is None
+        revision = revision or catalog.latest(service)
         if revision is None:
             catalog.handler(service, "")  # raises NotFound with the sentence
             raise AssertionError("unreachable")
@@ -136,10 +168,22 @@ class Ingress:
                 "bad path, expected either /:service-name/:handler or"
                 " /:object-name/:object-key/:handler"
             )
-        revision, handler = catalog.handler(service, unquote(parts[-1]))
-        if not handler.public:
+        if version is None or awaited:
+            revision, handler = catalog.handler(service, unquote(parts[-1]))
+        else:
+            revision, handler = self._carrier(service, unquote(parts[-1]), version)
+        if not handler.public and not awaited:
             raise BadRequest("the invoked service is not public")
-        return revision, handler, None if length == 2 else _decoded(parts[1]), send
+        return revision, handler, None if length == 2 else _decoded(parts[1]), send, awaited
+
+    def _carrier(self, service: str, name: str, version: str) -> tuple[ServiceRevision, Handler]:
+        """The handler as the version serves it. Raises RequestError if it does not."""
+        revision = preferred(self._engine.catalog.carriers(service, version), name)
+        assert revision is not None, "it has landed"
+        handler = revision.handlers.get(name)
+        if handler is None:
+            raise versions.refusal(versions.not_served(version, revision, name))
+        return revision, handler
 
     async def _call(self, wanted: Request, handler: Handler) -> http1.Reply:
         accepted, output = await self._engine.call(wanted)

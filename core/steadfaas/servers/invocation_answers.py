@@ -29,6 +29,8 @@ class InvocationBrief(Answer):
     modified_at: str
     deployment_id: str | Absent = None
     """The pin."""
+    waits_for_version: str | Absent = None
+    waits_until: str | Absent = None
     retry_count: int
     next_retry_at: str | Absent = None
     last_failure: LastFailure | Absent = None
@@ -133,6 +135,9 @@ class Invocation(Answer):
     """The completed invocation that it repeats."""
     pausing: bool | Absent = None
     """It will be paused as soon as its open attempt has ended."""
+    waits_for_version: str | Absent = None
+    """What its caller named the version by, such as `git:3f2c91e`: no deployment carries it yet."""
+    waits_until: str | Absent = None
     last_failure: InvocationFailure | Absent = None
     result: InvocationResult | Absent = None
     events: list[InvocationEvent] | Absent = None

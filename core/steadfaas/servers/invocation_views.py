@@ -36,6 +36,7 @@ def invocation_view(reader: Reader, catalog: Catalog, id: bytes) -> Json:
         "invoked_by_target": found.invoked_by_target,
         "restarted_from": _id(found.restarted_from),
         "pausing": bool(found.pausing) or None,
+        **waiting_view(found),
         "last_failure": None if failure is None else _failure_view(failure),
         "result": _result(found.output),
         "events": [_event(event) for event in _latest_events(reader, found.seq)] or None,
@@ -76,9 +77,20 @@ def brief_view(found: Found) -> Json:
         "retry_count": found.retry_count,
         **given(
             deployment_id=found.deployment,
+            **waiting_view(found),
             next_retry_at=timestamp_if(found.due_at) if retrying else None,
             last_failure=failure if found.status != Status.COMPLETED else None,
         ),
+    }
+
+
+def waiting_view(found: invocations.Description | Found) -> Json:
+    """The version that a scheduled one waits for, and until when."""
+    if found.wants is None or found.status != Status.SCHEDULED:
+        return {}
+    return {
+        "waits_for_version": found.wants,
+        "waits_until": timestamp_if(found.wants_until),
     }
 
 
@@ -116,7 +128,9 @@ def _times(found: invocations.Description) -> Json:
         case Status.BACKING_OFF:
             return {"next_retry_at": timestamp_if(found.due_at)}
         case Status.SCHEDULED:
-            return {"scheduled_at": timestamp_if(found.due_at)}
+            # One that waits for its version may start whenever that lands.
+            starts = found.wants is None or found.due_at != found.wants_until
+            return {"scheduled_at": timestamp_if(found.due_at) if starts else None}
         case Status.SUSPENDED:
             return {"wakes_up_at": timestamp_if(found.due_at)}
         case Status.COMPLETED:

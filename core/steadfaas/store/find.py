@@ -20,7 +20,7 @@ STRETCH: Final = 10_000
 _LOOKED_UP_AT_ONCE: Final = 500
 _SELECT: Final = (
     "SELECT seq, id, status, service, handler, key, deployment, created_at, modified_at,"
-    " retry_count, due_at, failure FROM invocation"
+    " retry_count, due_at, failure, wants, wants_until FROM invocation"
 )
 UNFINISHED: Final = frozenset(Status) - {Status.COMPLETED}
 
@@ -40,6 +40,8 @@ class Found(NamedTuple):
     retry_count: int
     due_at: int | None
     failure: str | None
+    wants: str | None
+    wants_until: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,12 @@ class Outline(NamedTuple):
     output: bytes | None
     expires_at: int | None
     completed_at: int | None
+    attempt: int
+
+    @property
+    def never_began(self) -> bool:
+        """Whether it ended because the version that it waited for did not come, or not fit."""
+        return self.status == Status.COMPLETED and not self.attempt
 
 
 class Target(NamedTuple):
@@ -72,6 +78,8 @@ class Description(NamedTuple):
     invoked_by: bytes | None
     invoked_by_target: str | None
     restarted_from: bytes | None
+    wants: str | None
+    wants_until: int | None
 
 
 class TimedEntry(NamedTuple):
@@ -112,7 +120,7 @@ def insert(tx: Tx, inv: Invocation) -> None:
             inv.deployment, inv.version, inv.created_at, inv.modified_at, inv.attempt,
             inv.started_at, len(inv.journal), inv.due_at, inv.idempotency_key, inv.invoked_by,
             inv.invoked_by_target, inv.restarted_from, inv.completion_retention,
-            inv.journal_retention,
+            inv.journal_retention, inv.wants, inv.wants_until,
         ),
     )  # fmt: skip
     first = inv.seq * SPAN
@@ -213,7 +221,8 @@ def load(reader: Reader, seq: int) -> Invocation | None:
     if row[23] is not None:
         inv.output = row[23]
     inv.asleep, inv.pausing = bool(row[24]), bool(row[25])
-    inv.grew_at = inv.modified_at if row[26] is None else row[26]
+    inv.wants, inv.wants_until = row[26], row[27]
+    inv.grew_at = inv.modified_at if row[28] is None else row[28]
     return inv
 
 
@@ -288,7 +297,8 @@ def attempts(reader: Reader, found: Description) -> list[Attempt]:
     first = found.seq * SPAN
     rows = reader.execute(_Q.attempts, (first, first + SPAN))
     ended = [Attempt(row[0] - first, *row[1:]) for row in rows]
-    if found.completed_at is not None and (not ended or ended[-1].number < found.attempt):
+    noted = ended[-1].number if ended else 0
+    if found.completed_at is not None and noted < found.attempt:
         ended.append(
             Attempt(
                 found.attempt, found.deployment, found.started_at, found.completed_at, "completed"
@@ -322,9 +332,28 @@ class Numbers:
         self._reserved = max(self._reserved, reserved)
 
 
-def unfinished(reader: Reader, after: int, limit: int) -> list[tuple[int, int]]:
-    """A page of (seq, status) of unfinished invocations above `after`, oldest first."""
-    return reader.execute(_Q.unfinished, (after, limit)).fetchall()
+class Unfinished(NamedTuple):
+    """What recovery looks at. `wants` is the version that it waits for, if it does."""
+
+    seq: int
+    status: int
+    service: str
+    wants: str | None
+
+
+def unfinished(reader: Reader, after: int, limit: int) -> list[Unfinished]:
+    """A page of the unfinished invocations above `after`, oldest first."""
+    return [Unfinished(*row) for row in reader.execute(_Q.unfinished, (after, limit))]
+
+
+def wanting(reader: Reader, version: str, after: int, limit: int) -> list[tuple[int, str]]:
+    """A page of (seq, service) of those that wait for a version, above `after`, oldest first."""
+    return reader.execute(_Q.wanting, (version, after, limit)).fetchall()
+
+
+def landed(tx: Tx, inv: Invocation) -> None:
+    """Note that the version which it waited for is there; `save` stores the pin."""
+    tx.execute(_Q.landed, (inv.completion_retention, inv.journal_retention, inv.seq))
 
 
 def count_waiting(reader: Reader) -> int:

@@ -147,13 +147,14 @@ def migrate(connection: sqlite3.Connection) -> None:
          if entry.name.endswith(".sql")),
         key=lambda entry: entry.name,
     )  # fmt: skip
-    if current > len(steps):
+    newest = _number(steps[-1].name)
+    if current > newest:
         raise StoreError(
-            f"the database has schema {current}, this steadfaas knows {len(steps)}; upgrade it",
+            f"the database has schema {current}, this steadfaas knows {newest}; upgrade it",
             verdict=Verdict.DENIED,
         )
-    for number, step in enumerate(steps, 1):
-        if number > current:
+    for step in steps:
+        if (number := _number(step.name)) > current:
             script = step.read_text("utf-8")
             transaction = f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
             try:
@@ -162,3 +163,8 @@ def migrate(connection: sqlite3.Connection) -> None:
                 if connection.in_transaction:
                     connection.rollback()  # or the database stays locked while we live
                 raise
+
+
+def _number(name: str) -> int:
+    """The schema that a step makes: `4` for `0004_wants.sql`."""
+    return int(name.partition("_")[0])

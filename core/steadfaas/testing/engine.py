@@ -163,22 +163,33 @@ class SteadfaasEngine:
         *,
         delay: Duration | None = None,
         idempotency_key: str | None = None,
+        version: str | None = None,
     ) -> Sent:
         """Send a request to `Service/handler` or `Object/key/handler`, and do not wait for it.
 
-        `body` is sent as JSON (bytes as they are, None: no body). Raises Refused.
+        `body` is sent as JSON (bytes as they are, None: no body). `version` is what the deployment
+        that it is for has in its metadata, such as `git:3f2c91e`. Raises Refused.
         """
         path = f"/{ingress_path(target)}/send"
         if delay is not None:
             path += f"?delay={milliseconds(delay)}ms"
         more = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
+        if version is not None:
+            more["x-steadfaas-version"] = version
         raw, content_type = encoded(body)
         answer = self._ask(self.ingress_url, "POST", path, raw, content_type, more)
         return Sent(self, str(answer["invocationId"]), target)
 
-    def call(self, target: str, body: object = None, *, within: Duration = "30s") -> Any:
+    def call(
+        self,
+        target: str,
+        body: object = None,
+        *,
+        version: str | None = None,
+        within: Duration = "30s",
+    ) -> Any:
         """Send a request and wait for its result. Raises what `send` and `Sent.result` raise."""
-        return self.send(target, body).result(within)
+        return self.send(target, body, version=version).result(within)
 
     # --- how -----------------------------------------------------------------------------------
 

@@ -394,7 +394,7 @@ class Host:
             return []
         page = invocations.unfinished(engine.store.reader, 0, _UNFINISHED_SHOWN + 1)
         lines = []
-        for seq, _ in page[:_UNFINISHED_SHOWN]:
+        for seq, *_ in page[:_UNFINISHED_SHOWN]:
             inv = engine.ledger.lives.get(seq) or invocations.load(engine.store.reader, seq)
             if inv is not None:
                 lines.append(stories.situation(engine, inv))

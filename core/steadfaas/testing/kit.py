@@ -19,6 +19,7 @@ from steadfaas.deployments.catalog import HandlerOptions
 from steadfaas.deployments.drain import Drain, drain_of
 from steadfaas.deployments.register import Registration
 from steadfaas.runtime.engine import Tuning
+from steadfaas.servers.asked_version import VERSION
 from steadfaas.servers.http1 import Reply, Request
 from steadfaas.servers.ingress import Ingress
 from steadfaas.store import keys
@@ -163,12 +164,14 @@ class Steadfaas:
         *,
         delay: Duration | None = None,
         idempotency_key: str | None = None,
+        version: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Invocation:
         """Send a request to `Service/handler` or `Object/key/handler`, and do not wait for it.
 
         The key is taken as it is, whatever it holds. `body` is sent as JSON (bytes as they are,
-        None: no body). Raises Refused if the engine does not take it, ValueError for a target that
+        None: no body). `version` is what the deployment that it is for has in its metadata, such as
+        `git:3f2c91e`. Raises Refused if the engine does not take it, ValueError for a target that
         is none, ConnectionResetError if the engine crashes before it answered.
         """
         __tracebackhide__ = True
@@ -178,6 +181,8 @@ class Steadfaas:
         more = dict(headers or {})
         if idempotency_key is not None:
             more["idempotency-key"] = idempotency_key
+        if version is not None:
+            more[VERSION] = version
         reply = await self._post(path, *encoded(body), more)
         id = ids.parse_invocation(json.loads(reply.body)["invocationId"])
         return self._sent.setdefault(id, Invocation(self._host, id, target))
@@ -188,6 +193,7 @@ class Steadfaas:
         body: object = None,
         *,
         idempotency_key: str | None = None,
+        version: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Send a request and give its result; time moves on as far as that needs.
@@ -196,7 +202,9 @@ class Steadfaas:
         """
         __tracebackhide__ = True
         self._host.check_outside("call()")
-        invocation = await self.send(target, body, idempotency_key=idempotency_key, headers=headers)
+        invocation = await self.send(
+            target, body, idempotency_key=idempotency_key, version=version, headers=headers
+        )
         return await invocation.result()
 
     async def resolve(self, awakeable: str, value: object = None) -> None:

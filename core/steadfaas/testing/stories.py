@@ -156,6 +156,8 @@ def situation(engine: Engine, inv: Invocation) -> str:
             what = f"retries {_when(inv.due_at, now)}: {failed(inv.failure)}"
         case Status.PENDING:
             what = f"stands in line for key '{inv.key}', which {_holder(engine, inv)} holds"
+        case Status.SCHEDULED if inv.wants is not None:
+            what = f"waits for a deployment that carries {inv.wants}"
         case Status.SCHEDULED:
             what = f"starts {_when(inv.due_at, now)}"
         case Status.RUNNING:

@@ -32,12 +32,12 @@ DELETE FROM deployment WHERE id = ?
 
 -- name: unfinished
 -- What keeps deployments from being drained: a page behind a number, oldest first, with one text for each kind of
--- column. The index holds all that is asked for, and three long texts are made faster than a row for each of them.
+-- column. What waits for a version that has not landed needs none. The index holds all that is asked for, and three long texts are made faster than a row for each of them.
 SELECT group_concat((seq << 8) | (status << 1) | asleep), group_concat(ifnull(due_at, '')),
     group_concat(ifnull(deployment, ''))
 FROM (
     SELECT seq, status, asleep, due_at, deployment FROM invocation INDEXED BY invocation_unfinished
-    WHERE status < 100 AND seq > ? ORDER BY seq LIMIT ?)
+    WHERE status < 100 AND wants IS NULL AND seq > ? ORDER BY seq LIMIT ?)
 
 -- name: pinned_to
 -- The same of one deployment, counted: by status, and by whether time will wake it.
@@ -53,7 +53,7 @@ WHERE status < 100 AND deployment = ? ORDER BY seq LIMIT ?
 -- name: unpinned
 -- What runs on whichever deployment is newest for its service (of a JSON list) when it starts.
 SELECT seq, status, due_at FROM invocation INDEXED BY invocation_unfinished
-WHERE status < 100 AND deployment IS NULL AND service IN (SELECT value FROM json_each(?)) ORDER BY seq
+WHERE status < 100 AND deployment IS NULL AND wants IS NULL AND service IN (SELECT value FROM json_each(?)) ORDER BY seq
 
 -- name: briefs
 -- How to call the invocations with these numbers (a JSON list).

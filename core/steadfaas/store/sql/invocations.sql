@@ -2,8 +2,8 @@
 -- A newly accepted invocation; seq is chosen by the caller.
 INSERT INTO invocation (seq, id, status, service, handler, key, kind, deployment, version, created_at,
     modified_at, attempt, started_at, entries, due_at, idempotency_key, invoked_by, invoked_by_target, restarted_from,
-    completion_retention, journal_retention)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    completion_retention, journal_retention, wants, wants_until)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: save
 -- All that may change before completion.
@@ -22,19 +22,19 @@ WHERE seq = ?
 -- One invocation with everything that is needed to go on, and when the last entry of its journal came.
 SELECT seq, id, status, service, handler, key, kind, deployment, version, created_at, modified_at, attempt,
     started_at, entries, failures, retry_count, due_at, awaits, failure, idempotency_key, invoked_by,
-    completion_retention, journal_retention, output, asleep, pausing,
+    completion_retention, journal_retention, output, asleep, pausing, wants, wants_until,
     (SELECT at FROM journal WHERE pos = (seq << 20) + entries - 1)
 FROM invocation WHERE seq = ?
 
 -- name: outline_by_id
 -- What a request about an invocation needs first.
-SELECT seq, status, output, expires_at, completed_at FROM invocation WHERE id = ?
+SELECT seq, status, output, expires_at, completed_at, attempt FROM invocation WHERE id = ?
 
 -- name: describe_by_id
 -- What an operator wants to see.
 SELECT seq, status, service, handler, key, deployment, version, created_at, modified_at, attempt, started_at,
     retry_count, due_at, failure, completed_at, output, idempotency_key, pausing, asleep, entries, invoked_by,
-    invoked_by_target, restarted_from
+    invoked_by_target, restarted_from, wants, wants_until
 FROM invocation WHERE id = ?
 
 -- name: target_by_id
@@ -59,11 +59,20 @@ DELETE FROM attempt WHERE pos > ? AND pos <= ?
 
 -- name: unfinished
 -- Everything that recovery must look at, oldest first, a page at a time.
-SELECT seq, status FROM invocation WHERE status < 100 AND seq > ? ORDER BY seq LIMIT ?
+SELECT seq, status, service, wants FROM invocation WHERE status < 100 AND seq > ? ORDER BY seq LIMIT ?
 
 -- name: count_waiting
 -- How many wait for their turn: what the limit of queued invocations counts.
 SELECT count(*) FROM invocation WHERE status < 100 AND status IN (1, 2)
+
+-- name: wanting
+-- Those that wait for a version, in the order in which they were accepted, a page at a time.
+SELECT seq, service FROM invocation INDEXED BY invocation_wanting
+WHERE status < 100 AND wants = ? AND seq > ? ORDER BY seq LIMIT ?
+
+-- name: landed
+-- The version is there: what its handler says about retention holds from now on.
+UPDATE invocation SET wants = NULL, wants_until = NULL, completion_retention = ?, journal_retention = ? WHERE seq = ?
 
 -- name: append
 -- One journal entry.
