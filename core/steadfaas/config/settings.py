@@ -127,6 +127,13 @@ class Settings(BaseSettings):
         DURATION,
     )
 
+    version_wait: Duration = described(
+        10 * _MINUTE,
+        "How long a request waits for the version that it names (`x-steadfaas-version`), where no "
+        "deployment carries it yet. `0s`: not at all.",
+        DURATION,
+    )
+
     # --- retries, for services that set none
     retry_initial_interval: Wait = described(
         500, "Wait before the first retry of an invocation.", WAIT

@@ -13,6 +13,7 @@ from typing import Final
 
 from steadfaas.store import sql
 from steadfaas.store.port import Reader
+from steadfaas.store.status import unfinished_pages
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import decode
 from steadfaas.wire.messages import MessageType as T
@@ -36,10 +37,8 @@ class Calls:
 
 def pages(reader: Reader, service: str, page: int = _PAGE) -> Iterator[Calls]:
     """What each page of unfinished invocations adds; all of them together are the answer."""
-    after = -1
-    while (end := reader.execute(_Q.page_end, (after, page)).fetchone()[0]) is not None:
+    for after, end in unfinished_pages(reader, page):
         yield _page(reader, service, after, end)
-        after = end
 
 
 def _page(reader: Reader, service: str, after: int, end: int) -> Calls:

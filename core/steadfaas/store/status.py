@@ -49,9 +49,15 @@ def unfinished_groups(reader: Reader, service: str, page: int = _PAGE) -> Iterat
 
     A handler and status may come in many pages, the oldest first.
     """
+    for after, end in unfinished_pages(reader, page):
+        yield [Group(*row) for row in reader.execute(_Q.handlers, (service, after, end))]
+
+
+def unfinished_pages(reader: Reader, page: int) -> Iterator[tuple[int, int]]:
+    """Pairs of numbers (above, up to) that cover `page` unfinished invocations each."""
     after = -1
     while (end := reader.execute(_Q.page_end, (after, page)).fetchone()[0]) is not None:
-        yield [Group(*row) for row in reader.execute(_Q.handlers, (service, after, end))]
+        yield after, end
         after = end
 
 

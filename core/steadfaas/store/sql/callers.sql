@@ -9,9 +9,3 @@ WHERE i.status < 100 AND i.seq > ? AND i.seq <= ? AND i.deployment IS NOT NULL A
 -- Those of a service that go to the newest version when they start, by handler, in one page.
 SELECT handler, count(*) FROM invocation INDEXED BY invocation_unfinished
 WHERE status < 100 AND seq > ? AND seq <= ? AND service = ? AND deployment IS NULL GROUP BY handler
-
--- name: page_end
--- The last of a page of unfinished invocations. Reads their index only.
-SELECT max(seq) FROM (
-    SELECT seq FROM invocation INDEXED BY invocation_unfinished
-    WHERE status < 100 AND seq > ? ORDER BY seq LIMIT ?)
