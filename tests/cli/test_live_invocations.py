@@ -79,6 +79,23 @@ def test_one_invocation_in_full(tmp_path: Path) -> None:
     run(test())
 
 
+def test_one_that_waits_for_its_version(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with live(tmp_path) as here:
+            id = await here.world.send("/Desk/nap", x_steadfaas_version="git:3f2c91e")
+            shown = (await here.run("invocations", "describe", id)).stdout
+            assert "status             scheduled" in shown
+            assert "waits for version  git:3f2c91e" in shown
+            assert "waits until        2" in shown
+            assert "starts" not in shown
+            listed = row(await here.run("invocations", "list", "--status", "scheduled"), id)
+            assert "waits for git:3f2c91e" in " ".join(listed)
+            await here.run("invocations", "cancel", id, "--yes")
+            assert "No such invocations." in (await here.run("invocations", "list")).stdout
+
+    run(test())
+
+
 def test_a_journal_of_every_kind_of_entry_can_be_read(tmp_path: Path) -> None:
     async def test() -> None:
         async with live(tmp_path) as here:

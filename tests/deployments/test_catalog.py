@@ -13,7 +13,9 @@ from steadfaas.deployments.catalog import (
     Deployment,
     Handler,
     HandlerOptions,
+    ServiceRevision,
     build_revision,
+    preferred,
 )
 from steadfaas.deployments.options import MAX_DURATION
 from steadfaas.errors import NotFound
@@ -99,7 +101,9 @@ def test_exchanging_one_deployment_is_the_same_as_beginning_anew(seed: int) -> N
             catalog.remove(id)
         else:
             names = rng.sample(["Cart", "Shop", "Till"], rng.randrange(4))
-            table[id] = deployment(id, rng.randrange(5), **dict.fromkeys(names, revision))
+            carried = {"git": rng.choice("xyz"), "team": "web"} if rng.random() < 0.8 else {}
+            made = deployment(id, rng.randrange(5), **dict.fromkeys(names, revision))
+            table[id] = replace(made, metadata=carried)
             catalog.put(table[id])
         anew = Catalog(table.values())
         assert catalog.deployments() == anew.deployments()
@@ -110,6 +114,41 @@ def test_exchanging_one_deployment_is_the_same_as_beginning_anew(seed: int) -> N
         for name in ("Cart", "Shop", "Till", "None"):
             assert catalog.revisions(name) == anew.revisions(name)
             assert catalog.latest(name) == next(iter(anew.revisions(name)), None)
+            for version in ("git:x", "git:y", "git:z", "team:web", "team:"):
+                carriers = list(catalog.carriers(name, version))
+                assert carriers == list(anew.carriers(name, version))
+                assert carriers == [
+                    known
+                    for known in anew.revisions(name)
+                    if version in table[known.deployment_id].versions
+                ]
+        assert catalog._carriers == anew._carriers, "nothing is left of what has gone"
+
+
+def test_the_preferred_revision_serves_the_handler() -> None:
+    old, new = (
+        replace(deployment(id, 1, Cart=number), metadata={"git": "x"})
+        for number, id in enumerate("ab", 1)
+    )
+    catalog = Catalog([old, new])
+
+    def found(handler: str) -> ServiceRevision | None:
+        return preferred(catalog.carriers("Cart", "git:x"), handler)
+
+    assert (found("v1"), found("v2")) == (old.services["Cart"], new.services["Cart"])
+    assert found("nope") == new.services["Cart"]
+    assert preferred(catalog.carriers("Cart", "git:y"), "v1") is None
+    assert preferred(catalog.carriers("Shop", "git:x"), "v1") is None
+
+
+def test_those_who_watch_are_told_of_each_change() -> None:
+    catalog = Catalog([deployment("a", 1, Cart=1)])
+    told: list[tuple[Deployment | None, int]] = []
+    catalog.watch(lambda changed: told.append((changed, len(catalog.deployments()))))
+    came = deployment("b", 2, Cart=2)
+    catalog.put(came)
+    catalog.remove("a")
+    assert told == [(came, 2), (None, 1)], "when it is seen already"
 
 
 def test_whoever_looks_changes_nothing() -> None:

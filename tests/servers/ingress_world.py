@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -106,6 +108,12 @@ class Wire:
     def send(self, data: bytes) -> None:
         """Send these bytes."""
         self.writer.write(data)
+
+    def reset(self) -> None:
+        """Go away without a word: the next packet is answered with a reset."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
 
     async def answer(self, *, head: bool = False) -> tuple[int, dict[str, str], bytes]:
         """The next answer: status, headers with lower-case names, body."""

@@ -66,6 +66,31 @@ async def test_what_it_waits_for(steadfaas: Steadfaas) -> None:
         }
 
 
+async def test_a_version_that_it_waits_for(steadfaas: Steadfaas) -> None:
+    await steadfaas.deploy(Yard().app)
+    soon = await steadfaas.send("Job/work", "x", version="git:1")
+    later = await steadfaas.send("Job/work", "x", version="git:1", delay="1 h")
+    async with admin_of(steadfaas) as admin:
+        view = await admin.look(soon)
+        assert (view["status"], view["waits_for_version"]) == ("scheduled", "git:1")
+        assert view["waits_until"] > view["created_at"]
+        assert "scheduled_at" not in view, "it starts as soon as it can"
+        assert (await admin.look(later))["scheduled_at"] < (await admin.look(later))["waits_until"]
+        [brief, _] = (await admin.page("status=scheduled"))["invocations"]
+        assert (brief["waits_for_version"], brief["waits_until"]) == ("git:1", view["waits_until"])
+
+        await steadfaas.advance("10 min")
+        missed = await admin.look(soon)
+        assert missed["attempts"] == []
+        assert missed["result"]["code"] == 504
+        assert missed["result"]["message"].startswith("[SF0006] no deployment that carries git:1")
+        await steadfaas.deploy(Yard().app, metadata={"git": "1"})
+        await steadfaas.settle()
+        landed = await admin.look(later)
+        assert (landed["status"], landed["deployment_id"][:3]) == ("scheduled", "dp_")
+        assert not {"waits_for_version", "waits_until"} & (missed.keys() | landed.keys())
+
+
 async def test_an_attempt_that_runs_and_is_to_be_paused(steadfaas: Steadfaas) -> None:
     v1 = await steadfaas.deploy(Yard().app)
     sent = await bring_to(steadfaas, "running")

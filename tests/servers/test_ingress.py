@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from steadfaas import ids
-from tests.runtime.in_process import World, eventually, run
+from tests.runtime.in_process import World, code, eventually, run
 from tests.servers.ingress_world import ingress, request, wire
 
 # Over real sockets, in real time.
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.e2e
 
 JSON = "Content-Type: application/json"
 TEXT = "Content-Type: text/plain"
+WAIT = "X-Steadfaas-Version-Wait"
 UNKNOWN = ids.format_invocation(bytes(range(24)))
 NO_HANDLER = (
     "the service 'Basic' exists, but the handler 'nope' was not found, check that the handler"
@@ -126,6 +127,18 @@ BAD = [
     Case("/Basic/greet", 400, b'"x"', ("Idempotency-Key:",), message="~idempotency-key"),
     Case("/Flow/k/run", 400, b'"x"', ("Idempotency-Key: one",),
          message="~cannot use the idempotency key with workflow handlers\\."),
+    # versions
+    *(Case("/Basic/greet", 400, b'"x"', (f"X-Steadfaas-Version: {text}",),
+           message="~bad header x-steadfaas-version: .*, as in 'x-steadfaas-version: git:3f2c91e'")
+      for text in ("", "git", ":", "git:", ":3f2c91e", " : ", "gït:1", "git:\t1",
+                   "git:" + "1" * 253)),
+    *(Case("/Basic/greet", 400, b'"x"', ("X-Steadfaas-Version: git:1", f"{WAIT}: {text}"),
+           message="~bad header x-steadfaas-version-wait: ")
+      for text in ("", "10", "-1s", "soon")),
+    *(Case(target, 504, b'"x"', ("X-Steadfaas-Version: git:1", f"{WAIT}: 0s"), message="~SF0006")
+      for target in ("/Basic/greet", "/restate/call/Basic/greet", "/restate/send/Basic/greet",
+                     "/Basic/greet/send?delay=0s", "/Basic/nope", "/Nope/k/nope/send")),
+    Case("/Basic/k/greet", 400, b'"x"', ("X-Steadfaas-Version: git:1",), message=BAD_PATH),
     # results
     Case(f"/restate/invocation/{UNKNOWN}/output", 404, method="GET",
          message="invocation not found"),
@@ -427,10 +440,45 @@ def test_awakeables_are_completed_blindly(tmp_path: Path) -> None:
     run(test())
 
 
+# --- versions -----------------------------------------------------------------------------------
+
+
+def test_a_request_for_a_version_over_the_wire(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with ingress(tmp_path) as (here, services), code(services.plain) as other:
+            version = "X-Steadfaas-Version: git:3f2c91e"
+            sent = await here.post(
+                "/restate/send/Basic/greet", "you", {"x-steadfaas-version": "git:3f2c91e"}
+            )
+            assert sent.status == 202
+            async with wire(here) as line, wire(here) as gone, wire(here) as held:
+                line.send(request("/Basic/headers", b"", version, method="GET"))
+                gone.send(request("/Basic/nothing", b"", version))
+                held.send(request("/Basic/unknown", b"", version))
+                await eventually(lambda: len(here.engine.held) == 1)
+                held.reset()
+                await eventually(lambda: len(here.engine.held) == 0)
+                gone.reset()
+                id = await here.register(other, metadata={"git": "3f2c91e"})
+                status, _, body = await line.answer()
+                assert status == 200
+                assert json.loads(body)["x-steadfaas-version"] == "git:3f2c91e"
+            assert await here.result(sent.json()["invocationId"]) == "Hello you"
+            view = await here.look(sent.json()["invocationId"])
+            assert view["deployment_id"] == id
+            # Whoever goes away is not waited for, but what was accepted is done.
+            await eventually(lambda: services.runs == 2)
+            await here.idle()
+
+    run(test())
+
+
 # --- browsers ----------------------------------------------------------------------------------
 
 
 def test_a_preflight_mirrors_what_is_asked(tmp_path: Path) -> None:
+    asked = "content-type,idempotency-key,x-steadfaas-version"
+
     async def test() -> None:
         async with ingress(tmp_path) as (here, services), wire(here) as line:
             line.send(
@@ -439,7 +487,7 @@ def test_a_preflight_mirrors_what_is_asked(tmp_path: Path) -> None:
                     b"",
                     "Origin: https://shop.example",
                     "Access-Control-Request-Method: POST",
-                    "Access-Control-Request-Headers: content-type,idempotency-key",
+                    f"Access-Control-Request-Headers: {asked}",
                     method="OPTIONS",
                 )
             )
@@ -447,7 +495,7 @@ def test_a_preflight_mirrors_what_is_asked(tmp_path: Path) -> None:
             assert (status, body) == (200, b"")
             assert headers["access-control-allow-origin"] == "https://shop.example"
             assert headers["access-control-allow-methods"] == "POST"
-            assert headers["access-control-allow-headers"] == "content-type,idempotency-key"
+            assert headers["access-control-allow-headers"] == asked
             assert headers["access-control-allow-credentials"] == "true"
             assert "origin" in headers["vary"]
             assert services.runs == 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import struct
 from pathlib import Path
 
 import pytest
@@ -361,13 +359,6 @@ def test_a_client_that_closes_in_the_middle_of_a_request(tmp_path: Path, sent: b
     run(test())
 
 
-def _reset(line: Wire) -> None:
-    """Go away without a word: the next packet is answered with a reset."""
-    sock = line.writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    line.writer.transport.abort()
-
-
 async def _waiting(here: World, services: Services, runs: int) -> None:
     """So many attempts have begun, and somebody waits for the latest."""
     await eventually(lambda: services.runs >= runs and len(here.engine.waiters) > 0)
@@ -390,7 +381,7 @@ def test_callers_that_are_cut_off_are_forgotten_and_their_requests_go_on(tmp_pat
                 async with wire(here) as line:
                     line.send(request("/Basic/wait", b"", f"Idempotency-Key: {key}"))
                     await _waiting(here, services, before + 1)
-                    _reset(line)
+                    line.reset()
                 assert await _nobody_waits(here)
             services.gate.set()
             for key in keys:
@@ -424,7 +415,7 @@ def test_a_caller_that_goes_away_before_its_request_is_stored(tmp_path: Path) ->
             for _ in range(20):
                 async with wire(here) as line:
                     line.send(request("/Basic/wait"))
-                    _reset(line)
+                    line.reset()
             await asyncio.sleep(0.05)
             services.gate.set()
             assert await _nobody_waits(here)
@@ -446,7 +437,7 @@ def test_a_client_that_pipelines_and_goes_away(tmp_path: Path, count: int) -> No
             async with wire(here) as line:
                 line.send(request("/Basic/wait") * count)
                 await _waiting(here, services, 1)
-                _reset(line)
+                line.reset()
             assert await _nobody_waits(here)
             services.gate.set()
             await here.idle()
