@@ -43,6 +43,16 @@ def _raise(error: Exception) -> Run:
     return run
 
 
+def test_refuses_a_wrong_table_before_it_touches_anything(up: Callable[..., Result]) -> None:
+    Path("steadfaas.toml").write_text("[[deployments]]\nname = 'a'\ntarget = 't'\nkeep = 'x'\n")
+    done = up(_raise(AssertionError("the engine was started")))
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "Error: steadfaas.toml, line 4, deployments[1].keep (a): "
+        'expected a whole number from 0, got "x".\n'
+    )
+
+
 def test_hands_the_settings_over_and_returns_the_exit_code(up: Callable[..., Result]) -> None:
     seen: list[Settings] = []
 

@@ -77,7 +77,8 @@ class Writer:
 
     def table(self, table: dict[str, Any], path: KeyPath) -> None:
         """The values of a table, then its tables: TOML wants them in this order."""
-        inline, below = [], []
+        inline: list[tuple[str, Any]] = []
+        below: list[tuple[str, Any]] = []
         for key, value in table.items():
             own = bool(value) and (isinstance(value, dict) or _all_tables(value))
             (below if own and self._flip() else inline).append((key, value))

@@ -1,17 +1,34 @@
-"""The table of core/docs/settings.md as the code would write it.
+"""The tables of core/docs/settings.md as the code would write them.
 
-`python -m tests.house.settings_table` prints it, to be pasted into the page.
+`python -m tests.house.settings_table` prints them, to be pasted into the page.
 """
 
 from __future__ import annotations
 
-from steadfaas.config import Settings, variable_of
-from steadfaas.durations import format_duration
+from pydantic import BaseModel
 
-_MIB = 1024 * 1024
+from steadfaas.config import (
+    DeclaredDeployment,
+    DeclaredEngine,
+    DeclaredRetry,
+    DeclaredService,
+    Settings,
+    variable_of,
+)
+from steadfaas.config.schema import written_default
+from steadfaas.config.values import allowed_in
 
 HEADER = "| Key | Variable | Default | Allowed | What it does |"
 RULE = "| --- | --- | --- | --- | --- |"
+DECLARED_HEADER = "| Key | Needed | Allowed | What it does |"
+DECLARED_RULE = "| --- | --- | --- | --- |"
+# The tables of the file, with what their keys are called in full.
+TABLES: list[tuple[str, type[BaseModel]]] = [
+    ("engine.", DeclaredEngine),
+    ("deployments.", DeclaredDeployment),
+    ("services.NAME.", DeclaredService),
+    ("services.NAME.retry.", DeclaredRetry),
+]
 
 
 def settings_table() -> list[str]:
@@ -19,30 +36,34 @@ def settings_table() -> list[str]:
     return [HEADER, RULE, *(_row(name) for name in Settings.model_fields)]
 
 
-def written_default(name: str) -> str:
+def declared_table() -> list[str]:
+    """Header, rule and one row for each key of the tables, in the order of the code."""
+    rows = [
+        f"| `{prefix}{name}` | {'yes' if field.is_required() else 'no'} "
+        f"| {_code(allowed_in(field))} | {field.description} |"
+        for prefix, model in TABLES
+        for name, field in model.model_fields.items()
+    ]
+    return [DECLARED_HEADER, DECLARED_RULE, *rows]
+
+
+def default_of(name: str) -> str:
     """The default of a setting as one would write it in a file."""
-    value = Settings.model_fields[name].default
-    allowed = _allowed(name)
-    if "duration" in allowed:
-        return format_duration(value)
-    if "bytes" in allowed:
-        return f"{value // _MIB}MiB" if value % _MIB == 0 else str(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return written_default(Settings.model_fields[name])
 
 
 def _row(name: str) -> str:
-    meaning = Settings.model_fields[name].description
-    default = written_default(name)
-    return f"| `{name}` | `{variable_of(name)}` | `{default}` | {_allowed(name)} | {meaning} |"
+    field = Settings.model_fields[name]
+    return (
+        f"| `{name}` | `{variable_of(name)}` | `{default_of(name)}` | {allowed_in(field)} "
+        f"| {field.description} |"
+    )
 
 
-def _allowed(name: str) -> str:
-    extra = Settings.model_fields[name].json_schema_extra
-    assert isinstance(extra, dict)
-    return str(extra["allowed"])
+def _code(allowed: str) -> str:
+    """What is written in braces is code."""
+    return allowed.replace("{ ", "`{ ").replace(" }", " }`")
 
 
 if __name__ == "__main__":
-    print("\n".join(settings_table()))
+    print("\n".join([*settings_table(), "", *declared_table()]))

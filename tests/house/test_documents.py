@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from steadfaas.config import Settings, variable_of
+from steadfaas.config.schema import file_schema
 from tests.house.checkout import ROOT, sources
-from tests.house.settings_table import HEADER, settings_table, written_default
+from tests.house.settings_table import (
+    DECLARED_HEADER,
+    HEADER,
+    declared_table,
+    default_of,
+    settings_table,
+)
 
 DOCUMENTS = sorted(
     [
@@ -35,6 +44,19 @@ def test_the_settings_page_has_every_setting_as_it_is() -> None:
     assert _table("core/docs/settings.md", HEADER) == settings_table()
 
 
+def test_the_settings_page_has_every_key_of_the_tables_as_it_is() -> None:
+    """Repair with `python -m tests.house.settings_table`."""
+    assert _table("core/docs/settings.md", DECLARED_HEADER) == declared_table()
+
+
+def test_the_file_of_the_settings_page_is_right() -> None:
+    text = (ROOT / "core/docs/settings.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        assert not list(Draft202012Validator(file_schema()).iter_errors(tomllib.loads(example)))
+
+
 def test_the_settings_of_the_readme_are_right() -> None:
     rows = _table("README.md", "| Key | Variable | Flag | Default |")[2:]
     assert rows
@@ -43,7 +65,7 @@ def test_the_settings_of_the_readme_are_right() -> None:
         assert key in Settings.model_fields
         assert variable == variable_of(key)
         assert flag in ("", f"--{key.replace('_', '-')}")
-        assert default == written_default(key)
+        assert default == default_of(key)
 
 
 def _documented_codes() -> set[str]:

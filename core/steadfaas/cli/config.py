@@ -33,7 +33,7 @@ Set = Annotated[
 def schema() -> None:
     """Print JSON Schema of the settings file, for editors that complete it.
 
-    Example: steadfaas config schema > steadfaas.schema.json
+    Example: steadfaas config schema
     """
     from steadfaas.config.schema import file_schema
 
