@@ -210,6 +210,7 @@ async def ask_about_services(ask: Asker) -> None:
     await ask("get_service_state", "GET", f"{SVC}/state")
     await ask("get_service_state", "GET", f"{SVC}/state?key=k")
     await ask("get_service_status", "GET", "/services/Basic/status")
+    await ask("get_service_callers", "GET", "/services/Basic/callers")
 
 
 async def ask_about_invocations(ask: Asker, here: World, services: Services) -> None:
