@@ -47,7 +47,7 @@ class Terminal:
 
     def write(self, name: str, text: str) -> None:
         """Put a file into the folder."""
-        (self._folder / name).write_text(text, encoding="utf-8")
+        (self._folder / name).write_text(self._moved(text), encoding="utf-8")
 
     def run(self, commands: str) -> str:
         """What the commands print. Fails when one of them does."""

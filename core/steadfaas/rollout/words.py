@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from steadfaas.rollout import interface
+from steadfaas.rollout.judged import Trouble
 from steadfaas.rollout.plan import Action, Callers, DeploymentStep, Plan, ServiceStep
 
 _WIDTH: Final = max(len(action.value) for action in Action)
@@ -82,8 +83,7 @@ def _deployment(step: DeploymentStep) -> str:
 
 def _deployment_facts(step: DeploymentStep) -> Iterator[str]:
     if step.trouble is not None:
-        code = f" [{step.trouble.code}]" if step.trouble.code else ""
-        yield f"{step.trouble.message}{code}"
+        yield _said(step.trouble)
     if step.calls_off:
         yield "its retirement is called off"
     for each in step.differences:
@@ -95,6 +95,14 @@ def _deployment_facts(step: DeploymentStep) -> Iterator[str]:
         f"{name.replace('_', ' ')}: {_value(name, step.changes[name])}" for name in step.changes
     )
     yield from (f"note: {note}" for note in step.notes)
+
+
+def _said(trouble: Trouble) -> str:
+    # Some sentences begin with their code.
+    code = f"[{trouble.code}] "
+    return (
+        f"{'' if trouble.message.startswith(code) or not trouble.code else code}{trouble.message}"
+    )
 
 
 def _caller(found: Callers) -> str:

@@ -40,13 +40,15 @@ class EngineDidNotStart(AssertionError):
 class SteadfaasEngine:
     """An engine in a process of its own. Its data outlives `kill` and `restart`, its ports too.
 
-    `folder` takes data and log. `settings` are those of `steadfaas.toml`, by name. The process gets
-    the environment that the test has when it starts, and dies with it. Use it as a context manager,
-    or call `start` and `stop`.
+    `folder` takes data and log. `settings` are those of `steadfaas.toml`, by name; `config` is such
+    a file, whose deployments are applied once it runs. The process gets the environment that the
+    test has when it starts, and dies with it. Use it as a context manager, or call `start` and
+    `stop`.
     """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, config: Path | None = None, **settings: str) -> None:
         self.folder = folder
+        self._config = config
         self._settings = settings
         self._ports: tuple[int, int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,6 +67,7 @@ class SteadfaasEngine:
                     *(sys.executable, "-m", "steadfaas.testing.engine", "up"),
                     *("--ingress", ingress, "--admin", admin),
                     *("--data-dir", str(self.folder / "data")),
+                    *(() if self._config is None else ("--config", str(self._config))),
                 ],
                 env=self._environment(),
                 stdin=subprocess.PIPE,
