@@ -95,6 +95,23 @@ def alternatives_apart(
     return one.type == "object" and _objects_apart(reader, one, other, depth)
 
 
+def tagged_apart(reader: Reader, one: Alternative, other: Alternative) -> bool:
+    """Whether two objects are told apart by a property with fixed values. Raises Unclear."""
+    if one.type != "object":
+        return False
+    mine, theirs = objects(one), objects(other)
+    return any(
+        _is_tag(reader, mine.property(name))
+        and _is_tag(reader, theirs.property(name))
+        and apart(reader, mine.property(name), theirs.property(name))
+        for name in set(mine.declared) & set(theirs.declared)
+    )
+
+
+def _is_tag(reader: Reader, schema: Schema) -> bool:
+    return all(each.values is not None for each in reader.alternatives(schema))
+
+
 def _numbers_apart(one: Alternative, other: Alternative) -> bool:
     for mine, theirs in ((numbers(one), numbers(other)), (numbers(other), numbers(one))):
         if mine.high is not None and theirs.low is not None:
