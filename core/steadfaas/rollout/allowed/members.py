@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Any, Final
 
-from steadfaas.rollout.allowed.alternatives import Alternative, Reader
+from steadfaas.rollout.allowed.alternatives import Alternative, Reader, discriminated
 from steadfaas.rollout.allowed.documents import Place, Schema, Unclear
 from steadfaas.rollout.allowed.json_values import kind_of, member
 from steadfaas.rollout.allowed.keywords import KINDS, opaque
@@ -133,7 +133,10 @@ def _exclusive(reader: Reader, place: Place) -> bool:
     """Whether it is certain that the alternatives of a `oneOf` exclude one another."""
     if place.id not in reader.exclusive:
         reader.exclusive[place.id] = False  # not certain, as long as it is being looked at
-        options = [(place.at("oneOf", index),) for index in range(len(place.value["oneOf"]))]
+        options = [
+            (place.at("oneOf", index), *discriminated(place))
+            for index in range(len(place.value["oneOf"]))
+        ]
         reader.exclusive[place.id] = all(
             apart(reader, one, other) for one, other in combinations(options, 2)
         )

@@ -262,7 +262,8 @@ def _allows_nothing(changes: list[Change]) -> bool:
 
 def _label(each: Alternative) -> str:
     """What people call an alternative: its title, the name that references give it, or its tag."""
-    for place in reversed(each.places):
+    own = [place for place in each.places if not place.value.keys() & {"anyOf", "oneOf"}]
+    for place in reversed(own):
         title, reference = place.value.get("title"), place.value.get("$ref")
         if isinstance(title, str):
             return title
@@ -270,7 +271,7 @@ def _label(each: Alternative) -> str:
             return reference.rpartition("/")[2]
     tags = (
         f"{name}={show(schema['const'])}"
-        for place in each.places
+        for place in own
         for name, schema in place.value.get("properties", {}).items()
         if isinstance(schema, dict) and "const" in schema
     )
