@@ -118,6 +118,14 @@ async def test_a_version_that_landed_just_before_a_crash_is_not_missed(
     assert [await one.result() for one in (*sent, later)] == ["v2"] * 4
 
 
+async def test_before_its_time_is_over_it_looks_once_more(steadfaas: Steadfaas) -> None:
+    await deploy(steadfaas, Release("v1"), V1)
+    one = await steadfaas.send("Shop/buy", "lamp", version=V2)
+    steadfaas._host.running._landing.stop()
+    await deploy(steadfaas, Release("v2"), V2)
+    assert await one.result() == "v2"
+
+
 async def test_a_landing_that_cannot_be_stored_is_tried_again(steadfaas: Steadfaas) -> None:
     await deploy(steadfaas, Release("v1"), V1)
     one = await steadfaas.send("Shop/buy", "lamp", version=V2)

@@ -84,10 +84,7 @@ def _branches(place: Place, trail: tuple[PlaceId, ...]) -> list[_Branch]:
         if name in keywords:
             found = _both(found, list(_either(place, name, trail)))
     found = [branch for branch in found if branch.kinds]
-    property = _discriminator(keywords)
-    if property is None:
-        return found
-    return _both([_Branch(_ANY, (document.demanding(property),))], found)
+    return _both([_Branch(_ANY, discriminated(place))], found)
 
 
 def _either(place: Place, name: str, trail: tuple[PlaceId, ...]) -> Iterator[_Branch]:
@@ -110,12 +107,12 @@ def _kinds(keywords: Any) -> frozenset[str]:
     return kinds | KINDS["null"] if keywords.get("nullable") is True else kinds
 
 
-def _discriminator(keywords: Any) -> str | None:
-    """The property that tells the alternatives of a `oneOf` apart. Whoever writes the keyword
+def discriminated(place: Place) -> Schema:
+    """What a discriminator says: its property is there. Who writes that keyword beside a `oneOf`
     rejects an object without it, also where the alternatives call it optional."""
-    said = keywords.get("discriminator")
-    name = said.get("propertyName") if isinstance(said, dict) and "oneOf" in keywords else None
-    return name if isinstance(name, str) else None
+    said = place.value.get("discriminator")
+    name = said.get("propertyName") if isinstance(said, dict) and "oneOf" in place.value else None
+    return (place.document.demanding(name),) if isinstance(name, str) else ()
 
 
 def _alternatives(branches: Iterable[_Branch]) -> Iterator[Alternative]:

@@ -17,8 +17,9 @@ from steadfaas.rollout.allowed.keywords import fault, is_annotation
 # Beyond these a document is not compared. A model of ten nested models is some thirty deep.
 _DEEPEST: Final = 64
 _LARGEST: Final = 100_000
-_LONGEST_CHAIN: Final = 32
 _LONGEST_NUMBER: Final = 10**300
+
+_POINTING: Final = ("$ref", "allOf", "anyOf")
 
 # The drafts in which a reference hides what stands beside it.
 _OLD: Final = re.compile(r"json-schema\.org/draft-0[3467]/")
@@ -88,16 +89,9 @@ class Place:
         return self.value is True
 
     @property
-    def target(self) -> Place:
-        """The place that is meant: where a bare reference leads, else this one."""
-        place = self
-        for _ in range(_LONGEST_CHAIN):
-            said = place.value if isinstance(place.value, dict) else {}
-            others = [name for name in said if name != "$ref" and not is_annotation(name)]
-            if "$ref" not in said or "$id" in said or (others and not place.document.old):
-                break
-            place = place.document.resolve(said["$ref"])
-        return place
+    def rules(self) -> bool:
+        """Whether anything is said here, and not only where else to look."""
+        return any(not (name in _POINTING or is_annotation(name)) for name in self.value)
 
     def at(self, *steps: str | int) -> Place:
         """A place further inside, which must be there."""

@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Any, Final
 
-from steadfaas.rollout.allowed.alternatives import Alternative, Reader
+from steadfaas.rollout.allowed.alternatives import Alternative, Reader, discriminated
 from steadfaas.rollout.allowed.documents import Place, Schema, Unclear
 from steadfaas.rollout.allowed.json_values import kind_of, member
 from steadfaas.rollout.allowed.keywords import KINDS, opaque
@@ -95,6 +95,23 @@ def alternatives_apart(
     return one.type == "object" and _objects_apart(reader, one, other, depth)
 
 
+def tagged_apart(reader: Reader, one: Alternative, other: Alternative) -> bool:
+    """Whether two objects are told apart by a property with fixed values. Raises Unclear."""
+    if one.type != "object":
+        return False
+    mine, theirs = objects(one), objects(other)
+    return any(
+        _is_tag(reader, mine.property(name))
+        and _is_tag(reader, theirs.property(name))
+        and apart(reader, mine.property(name), theirs.property(name))
+        for name in set(mine.declared) & set(theirs.declared)
+    )
+
+
+def _is_tag(reader: Reader, schema: Schema) -> bool:
+    return all(each.values is not None for each in reader.alternatives(schema))
+
+
 def _numbers_apart(one: Alternative, other: Alternative) -> bool:
     for mine, theirs in ((numbers(one), numbers(other)), (numbers(other), numbers(one))):
         if mine.high is not None and theirs.low is not None:
@@ -116,7 +133,10 @@ def _exclusive(reader: Reader, place: Place) -> bool:
     """Whether it is certain that the alternatives of a `oneOf` exclude one another."""
     if place.id not in reader.exclusive:
         reader.exclusive[place.id] = False  # not certain, as long as it is being looked at
-        options = [(place.at("oneOf", index),) for index in range(len(place.value["oneOf"]))]
+        options = [
+            (place.at("oneOf", index), *discriminated(place))
+            for index in range(len(place.value["oneOf"]))
+        ]
         reader.exclusive[place.id] = all(
             apart(reader, one, other) for one, other in combinations(options, 2)
         )

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from steadfaas.rollout.allowed.alternatives import Alternative, Reader
 from steadfaas.rollout.allowed.changes import Change, below, different, looser, tighter
-from steadfaas.rollout.allowed.json_values import member, show_all
-from steadfaas.rollout.allowed.members import alternatives_apart, holds, some
+from steadfaas.rollout.allowed.json_values import member, show, show_all
+from steadfaas.rollout.allowed.members import holds, some, tagged_apart
 from steadfaas.rollout.allowed.paths import alternative
 from steadfaas.rollout.allowed.rules import numbers
 
@@ -226,7 +226,7 @@ class _Pairing:
             for column, new in enumerate(self._new)
             if not self._settled_old[row]
             and not self._settled_new[column]
-            and not alternatives_apart(self._reader, old, new)
+            and not tagged_apart(self._reader, old, new)
         ]
         return sorted(pairs, key=lambda pair: self._distance(*pair))
 
@@ -261,16 +261,23 @@ def _allows_nothing(changes: list[Change]) -> bool:
 
 
 def _label(each: Alternative) -> str:
-    """What people call an alternative: its title, or the name that references give it."""
-    for place in reversed(each.places):
+    """What people call an alternative: its title, the name that references give it, or its tag."""
+    own = [place for place in each.places if not place.value.keys() & {"anyOf", "oneOf"}]
+    for place in reversed(own):
         title, reference = place.value.get("title"), place.value.get("$ref")
         if isinstance(title, str):
             return title
         if isinstance(reference, str) and "/" in reference:
             return reference.rpartition("/")[2]
-    return each.type
+    tags = (
+        f"{name}={show(schema['const'])}"
+        for place in own
+        for name, schema in place.value.get("properties", {}).items()
+        if isinstance(schema, dict) and "const" in schema
+    )
+    return next(tags, each.type)
 
 
 def _described(each: Alternative) -> str:
     label = _label(each)
-    return _NOUNS[each.type] if label == each.type else f"{_NOUNS[each.type]} '{label}'"
+    return _NOUNS[each.type] if label == each.type else f"{_NOUNS[each.type]} ({label})"

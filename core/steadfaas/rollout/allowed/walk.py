@@ -1,8 +1,8 @@
 """The walk through two schemas at once, place by place.
 
-Models refer to themselves. A pair of places that is met again while it is being compared is taken
-to be equal: whatever differs in it is told where it was met first. What was found with the help of
-such an assumption is not kept for later, because the assumption may turn out to be wrong.
+Models refer to themselves. A pair of alternatives that is met again while it is being compared is
+taken to be equal: whatever differs in it is told where it was met first. What was found with the
+help of such an assumption is not kept for later, because the assumption may turn out to be wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from steadfaas.rollout.allowed.unions import type_changes, union_changes
 _DEEPEST: Final = 32
 _MOST_STEPS: Final = 10_000
 
-_Pair = tuple[tuple[PlaceId, ...], tuple[PlaceId, ...]]
+_Ids = tuple[str, tuple[PlaceId, ...]]
+_Pair = tuple[_Ids, _Ids]
 _NOTHING: Final = sys.maxsize
 
 
@@ -44,8 +45,19 @@ class Walk:
 
     def compare(self, before: Schema, after: Schema) -> list[Change]:
         """What changed, with paths from here. Raises TooLarge."""
-        before, after = _targets(before), _targets(after)
-        pair = tuple(place.id for place in before), tuple(place.id for place in after)
+        self._count()
+        try:
+            old, new = self._reader.alternatives(before), self._reader.alternatives(after)
+            changes = type_changes(self._reader, old, new)
+            if changes and (_is_anything(before) or _is_anything(after)):
+                return changes  # they say it all
+            return changes + union_changes(self._reader, old, new, self._differ)
+        except Unclear as why:
+            return [] if same(before, after) else [unclear(str(why))]
+
+    def _differ(self, before: Alternative, after: Alternative) -> list[Change]:
+        """What changed from one alternative to another of its type. Raises Unclear."""
+        pair = _ids(before), _ids(after)
         if pair in self._open:
             self._leaned_on = min(self._leaned_on, self._open[pair])
             return []
@@ -57,28 +69,17 @@ class Walk:
             return [unclear("it is nested too deep")]
         self._open[pair] = depth
         outer, self._leaned_on = self._leaned_on, _NOTHING
-        changes = self._changes(before, after)
-        del self._open[pair]
-        if self._leaned_on >= depth:
-            self._found[pair] = changes
-            self._leaned_on = outer
-        else:
+        try:
+            changes = self._differences(before, after)
+            if self._leaned_on >= depth:
+                self._found[pair] = changes
+                self._leaned_on = _NOTHING
+        finally:
+            del self._open[pair]
             self._leaned_on = min(self._leaned_on, outer)
         return changes
 
-    def _changes(self, before: Schema, after: Schema) -> list[Change]:
-        self._count()
-        try:
-            old, new = self._reader.alternatives(before), self._reader.alternatives(after)
-            changes = type_changes(self._reader, old, new)
-            if changes and (_is_anything(before) or _is_anything(after)):
-                return changes  # they say it all
-            return changes + union_changes(self._reader, old, new, self._differences)
-        except Unclear as why:
-            return [] if same(before, after) else [unclear(str(why))]
-
     def _differences(self, before: Alternative, after: Alternative) -> list[Change]:
-        """What changed from one alternative to another of its type."""
         self._count()
         changes = _value_changes(before, after)
         match before.type:
@@ -101,11 +102,8 @@ class Walk:
             raise TooLarge
 
 
-def _targets(schema: Schema) -> Schema:
-    try:
-        return tuple(place.target for place in schema)
-    except Unclear:  # found again, and told, where the place is read
-        return schema
+def _ids(alternative: Alternative) -> _Ids:
+    return alternative.type, tuple(place.id for place in alternative.places if place.rules)
 
 
 def _is_anything(schema: Schema) -> bool:
