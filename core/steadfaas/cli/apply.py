@@ -43,7 +43,7 @@ def apply(
     from steadfaas.cli.rollout.server import connect
 
     saved = None if plan is None else read(plan)
-    if saved is not None and (config or sets):
+    if saved is not None and sets:
         raise typer.BadParameter("a saved plan holds what it was made of; leave --set out")
     wanted = declared(config, sets) if saved is None else _wanted(saved)
     code = carried_out(wanted, connect(), saved=saved, as_json=as_json)

@@ -13,6 +13,7 @@ from steadfaas.cli.rollout.options import Config, Sets, declared
 
 if TYPE_CHECKING:
     from steadfaas.cli.rollout.carry_out import Done
+    from steadfaas.rollout.judged import Trouble
     from steadfaas.rollout.plan import Plan
 
 
@@ -52,10 +53,20 @@ def gc(
 
 def _exit_code(made: Plan, outcome: list[Done]) -> ExitCode:
     codes = {each.error.exit_code for each in outcome if each.error is not None}
-    unknown = [step.trouble for step in made.deployments if step.trouble is not None]
+    unknown = _unknown(made).values()
     if codes - {ExitCode.TRY_LATER} or any(not each.later for each in unknown):
         return ExitCode.REFUSED
     return ExitCode.TRY_LATER if codes or unknown else ExitCode.DONE
+
+
+def _unknown(made: Plan) -> dict[str, Trouble]:
+    """The entries whose target leads nobody knows where, and why. That a new version is refused
+    does not matter to old ones."""
+    return {
+        step.name: step.trouble
+        for step in made.deployments
+        if step.trouble is not None and not step.uri
+    }
 
 
 def _tell(done: Done) -> None:
@@ -76,9 +87,8 @@ def _report(made: Plan, outcome: list[Done], *, explain: bool, dry_run: bool) ->
     if explain:
         for each in made.stays:
             typer.echo(f"stays    {each.name}  {each.deployment_id}  {each.uri}: {each.why}")
-    for deployment in made.deployments:
-        if deployment.trouble is not None:
-            typer.echo(f"Error: {deployment.name}: {deployment.trouble.message}", err=True)
+    for name, trouble in _unknown(made).items():
+        typer.echo(f"Error: {name}: {trouble.message}", err=True)
     gone = sum(1 for each in outcome if each.error is None and not each.stays)
     number = len(made.retire) if dry_run else gone
     stay = len(made.stays) + len(made.retire) - number
@@ -108,7 +118,5 @@ def _as_json(made: Plan, outcome: list[Done], dry_run: bool) -> dict[str, Any]:
             step["stays"] = done.stays
         if done is not None and done.error is not None:
             step["error"] = done.error.message
-    errors = {
-        step.name: step.trouble.message for step in made.deployments if step.trouble is not None
-    }
+    errors = {name: trouble.message for name, trouble in _unknown(made).items()}
     return {**whole, "dry_run": dry_run, "errors": errors}

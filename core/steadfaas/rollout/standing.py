@@ -57,7 +57,11 @@ def standing(
         for known in idle
     ]
     return Standing(
-        services=tuple(_current(world, view) for _, view in sorted(world.services.items())),
+        services=tuple(
+            _current(world, view)
+            for _, view in sorted(world.services.items())
+            if view["deployment_id"] in world.deployments  # it may have come in between
+        ),
         draining=tuple(each for each in older if each.deployment.unfinished),
         drained=tuple(each for each in older if not each.deployment.unfinished),
         at_risk=tuple(known for known in world.deployments.values() if risk(known)),

@@ -46,7 +46,7 @@ class SteadfaasEngine:
     `stop`.
     """
 
-    def __init__(self, folder: Path, *, config: Path | None = None, **settings: str) -> None:
+    def __init__(self, folder: Path, *, config: Path | str | None = None, **settings: str) -> None:
         self.folder = folder
         self._config = config
         self._settings = settings

@@ -92,19 +92,18 @@ def _steps(
     entries: dict[str, DeclaredDeployment], plan: Plan, server: Rolled, retiring: bool
 ) -> Iterator[Done]:
     active = [step for step in plan.deployments if step.action in _DOES_SOMETHING]
-    failed: set[str] = set()
+    failed: dict[str, CommandError] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for step, done in zip(
             active, pool.map(lambda step: _deploy(entries[step.name], step, server), active),
             strict=True,
         ):  # fmt: skip
             if done.error is not None:
-                failed |= set(step.services)
+                failed |= dict.fromkeys(step.services, done.error)
             yield done
     for settings in plan.services:
-        # The settings of a version that could not be deployed belong to no other one.
-        if settings.action is Action.UPDATE and settings.service not in failed:
-            yield _configure(settings, server)
+        if settings.action is Action.UPDATE:
+            yield _configure(settings, server, failed.get(settings.service))
     if retiring:
         yield from (_retire(step, server) for step in plan.retire)
 
@@ -128,8 +127,11 @@ def _deployed(entry: DeclaredDeployment, step: DeploymentStep, server: Rolled, d
         server.promote(step.deployment_id)
 
 
-def _configure(step: ServiceStep, server: Rolled) -> Done:
+def _configure(step: ServiceStep, server: Rolled, failed: CommandError | None) -> Done:
     done = Done(step.action.value, step.service, "settings", details=", ".join(step.changes))
+    if failed is not None:  # they belong to no other version
+        done.error = CommandError("its version could not be deployed", failed.exit_code)
+        return done
     return _tried(done, lambda: server.configure(step.service, step.changes))
 
 
