@@ -240,6 +240,11 @@ WRONG_SETS = [
         "expected text without spaces, such as lambda:greeter@live.",
     ),
     (
+        "deployments.greeter.name=shop-v2",
+        "steadfaas.toml, line 18, deployments[3].name (shop-v2): "
+        "the name 'shop-v2' is taken by deployments[1] from --set.",
+    ),
+    (
         "engine.admin=${NOPE}",
         "--set, engine.admin: the variable NOPE is not set; write ${NOPE:-…} for a default.",
     ),

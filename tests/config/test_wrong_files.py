@@ -287,6 +287,19 @@ def test_no_toml(text: str, sentence: str) -> None:
     assert line.startswith(f"The settings file steadfaas.toml {sentence}")
 
 
+def test_too_deep() -> None:
+    text = ".".join(["services"] * 2000) + " = 1"
+    assert _said(text) == ["What steadfaas.toml and --set say is nested too deeply."]
+    with pytest.raises(SettingsError, match="nested too deeply"):
+        load_file(sets=[f"services.X={'[' * 3000}"], environ={}, path=_empty())
+
+
+def _empty() -> Path:
+    path = Path("empty.toml")
+    path.touch()
+    return path
+
+
 def test_no_text() -> None:
     Path("steadfaas.toml").write_bytes(b"a = '\xff'")
     with pytest.raises(SettingsError, match="is not valid TOML: 'utf-8' codec"):

@@ -207,7 +207,9 @@ class Declared(Table):
     """All that a file declares. Durations are in ms; in JSON they are text, as in the file."""
 
     engine: DeclaredEngine = described(
-        DeclaredEngine(), "Which engine is told what to serve.", "the table [engine]"
+        DeclaredEngine.model_construct(),
+        "Which engine is told what to serve.",
+        "the table [engine]",
     )
     deployments: tuple[DeclaredDeployment, ...] = described(
         (), "What is to serve new requests.", "tables [[deployments]]", each="a table"

@@ -21,7 +21,8 @@ from steadfaas.config.problems import KeyPath, Problem
 from steadfaas.config.settings import VARIABLE_PREFIX, Settings, variable_of
 from steadfaas.config.shape import TABLES, has_free_names, model_at, takes_text
 
-_NESTED: Final = re.compile(rf"{VARIABLE_PREFIX}({'|'.join(sorted(TABLES))})__.", re.IGNORECASE)
+# The variables that reach into tables.
+NESTED: Final = re.compile(rf"{VARIABLE_PREFIX}({'|'.join(sorted(TABLES))})__.", re.IGNORECASE)
 
 
 class Given:
@@ -40,7 +41,7 @@ class Given:
         """Put the variables of flat settings and those of tables over the file."""
         for name, value in _flat(self._environ).items():
             self._put((name,), value, variable_of(name))
-        nested = [(name, self._environ[name]) for name in self._environ if _NESTED.match(name)]
+        nested = [(name, self._environ[name]) for name in self._environ if NESTED.match(name)]
         for variable, text in sorted(nested):
             if text:
                 self._add_nested(variable, text)
@@ -130,6 +131,9 @@ class Given:
             return
         table[path[-1]] = value
         self.places.moved(path, source)
+        match path:
+            case ("deployments", int(number), "name"):
+                self.places.names[number] = self._name_of(table)
 
     def _refuse(self, source: str, key: str, message: str) -> None:
         self.problems.append(Problem(source, None, key, message))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from steadfaas.config.declared import Declared
 from steadfaas.config.explain import explained
@@ -20,7 +19,7 @@ from steadfaas.config.given import Given
 from steadfaas.config.interpolate import Unresolved, interpolate
 from steadfaas.config.places import Places
 from steadfaas.config.problems import KeyPath, Problem, SettingsError
-from steadfaas.config.read import read_file
+from steadfaas.config.read import DEFAULT_CONFIG_FILE, read_file
 from steadfaas.config.settings import Settings
 from steadfaas.config.shape import unknown
 
@@ -49,26 +48,12 @@ def load_file(
     Without `path`, `steadfaas.toml` in the working directory is read if there is one. Raises
     SettingsError, with all that is wrong.
     """
-    table, places = read_file(path)
-    given = Given(table, places, environ)
-    given.add_variables()
-    for words in sets:
-        given.add_set(words)
-    filled, unfilled = _filled(given, environ)
-    for name, value in (flags or {}).items():
-        if value is not None:
-            given.add_flag(name, value)
-            filled[name] = value
-    settings, in_settings = _checked(_OnlyGiven, filled, given)
-    declared, in_tables = _checked(Declared, filled, given)
-    known = {problem.key for problem in unfilled}
-    found = [problem for problem in (*in_settings, *in_tables) if problem.key not in known]
-    problems = [*given.problems, *_strangers(given), *unfilled, *found, *_twice(places)]
-    if settings is None or declared is None or problems:
-        raise SettingsError(*sorted(problems, key=_in_reading_order(places)))
-    return ConfigFile(
-        Path(places.file), Settings.model_construct(**dict(settings)), declared, places
-    )
+    try:
+        return _load(path, sets, flags or {}, environ)
+    except RecursionError:
+        # Dotted keys nest as deep as one likes without troubling the parser.
+        sentence = f"What {path or DEFAULT_CONFIG_FILE} and --set say is nested too deeply."
+        raise SettingsError(Problem("", None, "", sentence)) from None
 
 
 def load_settings(
@@ -78,19 +63,30 @@ def load_settings(
     return load_file(config_file, flags=flags).settings
 
 
-class _OnlyGiven(Settings):
-    """Settings that read no variables by themselves."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
+def _load(
+    path: Path | None,
+    sets: Sequence[str],
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+) -> ConfigFile:
+    table, places = read_file(path)
+    given = Given(table, places, environ)
+    given.add_variables()
+    for words in sets:
+        given.add_set(words)
+    filled, unfilled = _filled(given, environ)
+    for name, value in flags.items():
+        if value is not None:
+            given.add_flag(name, value)
+            filled[name] = value
+    settings, in_settings = _checked(Settings, filled, given)
+    declared, in_tables = _checked(Declared, filled, given)
+    known = {problem.key for problem in unfilled}
+    found = [problem for problem in (*in_settings, *in_tables) if problem.key not in known]
+    problems = [*given.problems, *_strangers(given), *unfilled, *found, *_twice(places)]
+    if settings is None or declared is None or problems:
+        raise SettingsError(*sorted(problems, key=_in_reading_order(places)))
+    return ConfigFile(Path(places.file), settings, declared, places)
 
 
 def _filled(given: Given, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
@@ -118,10 +114,15 @@ def _checked(
 ) -> tuple[_Model | None, list[Problem]]:
     """The part of the tree that a model knows, and what is wrong with it."""
     values = {name: filled[name] for name in model.model_fields if name in filled}
+    if not values:
+        return model.model_construct(), []  # the defaults need no check
+    checked = model.__new__(model)
     try:
-        return model(**values), []
+        # Not by its own constructor: settings would read variables again, of this process.
+        BaseModel.__init__(checked, **values)
     except ValidationError as error:
         return None, list(explained(error, given.tree, given.places))
+    return checked, []
 
 
 def _strangers(given: Given) -> Iterator[Problem]:
@@ -136,10 +137,11 @@ def _twice(places: Places) -> Iterator[Problem]:
     for number, name in enumerate(places.names):
         first = places.names.index(name)
         if name is not None and first != number:
-            _, line = places.origin(("deployments", first, "name"))
+            source, line = places.origin(("deployments", first, "name"))
+            where = f"in line {line}" if line is not None else f"from {source}"
             yield places.problem(
                 ("deployments", number, "name"),
-                f"the name '{name}' is taken by deployments[{first + 1}] in line {line}.",
+                f"the name '{name}' is taken by deployments[{first + 1}] {where}.",
             )
 
 

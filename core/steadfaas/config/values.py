@@ -41,7 +41,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Table(BaseModel):
     """A table of the file: knows all its keys, and never changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when the first file has one: `up` without tables need not wait for it.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def described(default: Any, meaning: str, allowed: str, *, each: str = "") -> Any:

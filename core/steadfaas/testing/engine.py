@@ -218,7 +218,7 @@ class SteadfaasEngine:
         return f"http://{_LOOPBACK}:{self._ports[which]}"
 
     def _environment(self) -> dict[str, str]:
-        inherited = {k: v for k, v in os.environ.items() if k not in _settings_variables()}
+        inherited = {k: v for k, v in os.environ.items() if not _is_setting(k)}
         # The modules that this process has, wherever it found them.
         path = os.pathsep.join(each for each in sys.path if each)
         settings = {f"STEADFAAS_{name.upper()}": value for name, value in self._settings.items()}
@@ -311,11 +311,13 @@ def _message(raw: bytes) -> str:
         return raw.decode("utf-8", "replace")
 
 
-def _settings_variables() -> set[str]:
+def _is_setting(variable: str) -> bool:
     """The test says what is set, not whoever runs it; tokens of adapters are no settings."""
     from steadfaas.config import Settings, variable_of
+    from steadfaas.config.given import NESTED
 
-    return {variable_of(name) for name in Settings.model_fields} | {"STEADFAAS_CONFIG"}
+    flat = {variable_of(name) for name in Settings.model_fields}
+    return variable in flat or variable == "STEADFAAS_CONFIG" or bool(NESTED.match(variable))
 
 
 def _free_port() -> int:
