@@ -54,6 +54,14 @@ _IDEMPOTENCY_KEY: Final = {
     "description": "Requests with the same key are one request: all get the first one's result.",
     "schema": {"type": "string"},
 }
+_VERSION: Final = {
+    "name": "x-steadfaas-version",
+    "in": "header",
+    "required": False,
+    "description": "Ask for the version whose deployment has this pair in its metadata, such as"
+    " `git:3f2c91e`. The request waits for it if need be.",
+    "schema": {"type": "string"},
+}
 _DELAY: Final = {
     "name": "delay",
     "in": "query",
@@ -149,7 +157,8 @@ def _result_paths(service: ServiceRevision, run: Handler, schemas: Json) -> Json
 def _parameters(handler: Handler, keyed: bool) -> list[Json]:
     # A workflow runs once for each key: that key is all the idempotency there is.
     idempotent = handler.kind is not HandlerKind.WORKFLOW
-    return [*([_KEY] if keyed else []), *([_IDEMPOTENCY_KEY] if idempotent else [])]
+    named = [*([_KEY] if keyed else []), *([_IDEMPOTENCY_KEY] if idempotent else [])]
+    return [*named, _VERSION]
 
 
 def _body(handler: Handler, schemas: Json) -> Json | None:
