@@ -59,7 +59,7 @@ def test_a_file_of_another_name(
 def test_all_problems_are_told(config: Callable[..., Result]) -> None:
     Path("steadfaas.toml").write_text(RIGHT + "publik = true\n")
     done = config("check", "--set", "deployments.shop.keep=x")
-    assert done.exit_code == 2
+    assert done.exit_code == 1
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
         "Error: steadfaas.toml, line 10, services.Checkout.publik: there is no such key. "
@@ -71,7 +71,7 @@ def test_all_problems_are_told(config: Callable[..., Result]) -> None:
 def test_problems_as_json(config: Callable[..., Result]) -> None:
     Path("steadfaas.toml").write_text(RIGHT + "publik = true\n")
     done = config("check", "--json")
-    assert done.exit_code == 2
+    assert done.exit_code == 1
     assert json.loads(done.stdout) == {
         "file": "steadfaas.toml",
         "problems": [
@@ -99,7 +99,7 @@ def test_a_right_file_as_json(config: Callable[..., Result]) -> None:
 
 def test_without_a_file_there_is_nothing_to_check(config: Callable[..., Result]) -> None:
     done = config("check")
-    assert done.exit_code == 2
+    assert done.exit_code == 1
     assert done.stderr == "Error: The settings file steadfaas.toml does not exist.\n"
 
 

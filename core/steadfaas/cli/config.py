@@ -10,23 +10,12 @@ import typer
 from steadfaas.cli import render
 from steadfaas.cli.commands import Group
 from steadfaas.cli.exits import CommandError, ExitCode
+from steadfaas.cli.rollout.options import CONFIG_VARIABLE, Sets
 
 if TYPE_CHECKING:
     from steadfaas.config import ConfigFile, Problem
 
 app = Group("The settings file: what it may hold, and whether one is right.")
-
-# Read by `up` and by all commands that apply a file.
-CONFIG_VARIABLE = "STEADFAAS_CONFIG"
-
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Put a value over the file's: services.Checkout.public=false. Repeatable.",
-    ),
-]
 
 
 @app.verb()
@@ -51,7 +40,7 @@ def check(
             help="Settings file.  [default: ./steadfaas.toml]",
         ),
     ] = None,
-    sets: Set = None,
+    sets: Sets = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what is found as JSON.")] = False,
 ) -> None:
     """Check a settings file whole: types, names, references to variables. It asks nobody.
@@ -65,9 +54,9 @@ def check(
         found = load_file(path, sets=sets or ())
     except SettingsError as error:
         if not as_json:
-            raise CommandError(str(error), ExitCode.USAGE) from None
+            raise CommandError(str(error), ExitCode.REFUSED) from None
         render.print_json({"file": str(path), "problems": _as_json(error.problems), "notes": []})
-        raise typer.Exit(ExitCode.USAGE) from None
+        raise typer.Exit(ExitCode.REFUSED) from None
     notes = missing_secrets(found.declared, places=found.places)
     if as_json:
         render.print_json({"file": str(path), "problems": [], "notes": _as_json(notes)})

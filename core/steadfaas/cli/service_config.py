@@ -9,20 +9,15 @@ import typer
 from steadfaas.cli import admin, render
 from steadfaas.cli.commands import Group, Json, duration
 from steadfaas.cli.exits import CommandError, ExitCode
+from steadfaas.rollout.settings import TIMES, UNLIMITED
 
 app = Group("Settings of a service, until its next registration.")
 
-SETTINGS: Final = (
-    *("public", "idempotency_retention", "workflow_completion_retention"),
-    *("journal_retention", "inactivity_timeout", "abort_timeout"),
-)
+SETTINGS: Final = ("public", *TIMES)
 RETRY: Final = (
     *("initial_interval", "exponentiation_factor", "max_attempts"),
     *("max_interval", "on_max_attempts"),
 )
-# The server takes no other word for "never stop", and nobody gets to this number.
-UNLIMITED: Final = 2**31 - 1
-
 _Name = Annotated[str, typer.Argument(metavar="SERVICE", help="A service's name.")]
 _Time = Annotated[str | None, typer.Option(metavar="DURATION")]
 

@@ -11,6 +11,7 @@ import typer
 
 import steadfaas
 from steadfaas.cli.exits import CommandError, ExitCode, exit_code_of, fail
+from steadfaas.cli.rollout.options import CONFIG_VARIABLE
 from steadfaas.errors import SteadfaasError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def up(
         Path | None,
         typer.Option(
             metavar="FILE",
-            envvar="STEADFAAS_CONFIG",
+            envvar=CONFIG_VARIABLE,
             show_envvar=False,
             help="Settings, and what is deployed once the engine is healthy.  [default:"
             " ./steadfaas.toml, if there is one]",

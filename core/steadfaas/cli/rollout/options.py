@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,11 +14,13 @@ from steadfaas.cli.exits import CommandError, ExitCode
 if TYPE_CHECKING:
     from steadfaas.config import Declared
 
+CONFIG_VARIABLE: Final = "STEADFAAS_CONFIG"
+
 Config = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        envvar="STEADFAAS_CONFIG",
+        envvar=CONFIG_VARIABLE,
         show_envvar=False,
         help="The file that says what is deployed.  [default: ./steadfaas.toml]",
     ),
@@ -28,7 +30,7 @@ Sets = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Beats the file: deployments.NAME.keep=5. May be repeated.",
+        help="Put a value over the file's: deployments.NAME.keep=5. May be repeated.",
     ),
 ]
 
