@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from steadfaas.cli.exits import CommandError
-from steadfaas.rollout.settings import UNLIMITED, difference
+from steadfaas.cli.service_config import difference
+from steadfaas.rollout.settings import UNLIMITED
 from tests.cli.live import live, row
 from tests.cli.test_live_state import editor
 from tests.runtime.in_process import run
