@@ -91,6 +91,14 @@ def test_a_retirement_is_called_off_unless_it_is_too_late() -> None:
     assert step.action is Action.REFUSED
 
 
+def test_a_service_that_is_left_behind_is_told() -> None:
+    active = {**ACTIVE, "Cart": service("Cart")}
+    here = world(deployment(serves="Greeter Cart"), active=active)
+    [note] = only(planned(here, judged())).notes
+    assert note.startswith("it does not serve 'Cart': its requests still go to dp_1")
+    assert only(planned(here, judged(entry("other")))).notes == ()
+
+
 # --- its record --------------------------------------------------------------------------------
 
 

@@ -67,9 +67,21 @@ def _deployment(judged: Judged, world: World) -> DeploymentStep:
     )
     if judged.trouble is not None:
         return replace(step, action=Action.LATER if judged.trouble.later else Action.REFUSED)
+    step = replace(step, notes=(*step.notes, *_left_behind(judged, world)))
     if judged.deployment_id is None:
         return _registration(step, judged, world)
     return _known(step, judged, world, world.deployments.get(judged.deployment_id))
+
+
+def _left_behind(judged: Judged, world: World) -> list[str]:
+    """What says of services that this version does not serve any more where they stay."""
+    return [
+        f"it does not serve '{name}': its requests still go to {known.id}, which cannot go before"
+        " somebody else serves it"
+        for known in world.versions_of(judged.entry.name)
+        for name in world.active_services(known.id)
+        if name not in judged.served and known.id != judged.deployment_id
+    ]
 
 
 def _registration(step: DeploymentStep, judged: Judged, world: World) -> DeploymentStep:

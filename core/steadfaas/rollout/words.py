@@ -107,9 +107,11 @@ def _said(trouble: Trouble) -> str:
 
 def _caller(found: Callers) -> str:
     what = f"{found.service}/{found.handler}"
-    number = f"{found.invocations} {'invocation' if found.invocations == 1 else 'invocations'}"
+    one = found.invocations == 1
+    number = f"{found.invocations} {'invocation' if one else 'invocations'}"
     if found.deployment_id is None:
-        return f"! {number} of {what} have not begun, and nobody will serve them"
+        begun, them = ("has", "it") if one else ("have", "them")
+        return f"! {number} of {what} {begun} not begun, and nobody will serve {them}"
     return f"! {number} on {found.deployment_id} called {what}"
 
 
