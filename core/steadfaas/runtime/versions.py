@@ -82,6 +82,7 @@ def accept(ledger: Ledger, work: Work, inv: Invocation, wanted: Wanted) -> None:
         inv.due_at = inv.wants_until
     ledger.arm(work, inv.due_at, inv.seq, 0)
     invocations.insert(work.tx, inv)
+    invocations.want(work.tx, inv)
     seek(ledger, work, inv)
 
 

@@ -120,7 +120,7 @@ def insert(tx: Tx, inv: Invocation) -> None:
             inv.deployment, inv.version, inv.created_at, inv.modified_at, inv.attempt,
             inv.started_at, len(inv.journal), inv.due_at, inv.idempotency_key, inv.invoked_by,
             inv.invoked_by_target, inv.restarted_from, inv.completion_retention,
-            inv.journal_retention, inv.wants, inv.wants_until,
+            inv.journal_retention,
         ),
     )  # fmt: skip
     first = inv.seq * SPAN
@@ -349,6 +349,11 @@ def unfinished(reader: Reader, after: int, limit: int) -> list[Unfinished]:
 def wanting(reader: Reader, version: str, after: int, limit: int) -> list[tuple[int, str]]:
     """A page of (seq, service) of those that wait for a version, above `after`, oldest first."""
     return reader.execute(_Q.wanting, (version, after, limit)).fetchall()
+
+
+def want(tx: Tx, inv: Invocation) -> None:
+    """Note that a new one, which was inserted, waits for a version."""
+    tx.execute(_Q.want, (inv.wants, inv.wants_until, inv.seq))
 
 
 def landed(tx: Tx, inv: Invocation) -> None:

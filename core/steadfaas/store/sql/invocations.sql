@@ -2,8 +2,8 @@
 -- A newly accepted invocation; seq is chosen by the caller.
 INSERT INTO invocation (seq, id, status, service, handler, key, kind, deployment, version, created_at,
     modified_at, attempt, started_at, entries, due_at, idempotency_key, invoked_by, invoked_by_target, restarted_from,
-    completion_retention, journal_retention, wants, wants_until)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    completion_retention, journal_retention)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: save
 -- All that may change before completion.
@@ -69,6 +69,10 @@ SELECT count(*) FROM invocation WHERE status < 100 AND status IN (1, 2)
 -- Those that wait for a version, in the order in which they were accepted, a page at a time.
 SELECT seq, service FROM invocation INDEXED BY invocation_wanting
 WHERE status < 100 AND wants = ? AND seq > ? ORDER BY seq LIMIT ?
+
+-- name: want
+-- A new one waits for a version. Few do, so that no other pays for the columns.
+UPDATE invocation SET wants = ?, wants_until = ? WHERE seq = ?
 
 -- name: landed
 -- The version is there: what its handler says about retention holds from now on.
