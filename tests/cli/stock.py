@@ -26,7 +26,7 @@ _ON_LAMBDA = """
 import restate
 service = restate.Service("{name}")
 
-@service.handler()
+@service.handler("{greet}")
 async def greet(ctx: restate.Context) -> str:
     return "{version}"
 
@@ -106,9 +106,10 @@ class Stock:
 
     # --- Lambda --------------------------------------------------------------------------------
 
-    def release(self, name: str, version: str) -> str:
-        """Publish a version of a function of that name, and move the alias `live`; its ARN."""
-        code = {"app.py": _ON_LAMBDA.format(name=name, version=version)}
+    def release(self, name: str, version: str, greet: str = "greet") -> str:
+        """Publish a version of a function of that name, whose handler is `greet`, and move the
+        alias `live`; its ARN."""
+        code = {"app.py": _ON_LAMBDA.format(name=name, version=version, greet=greet)}
         return self.local.publish(code, name=name, alias="live")
 
     def on_lambda(self, name: str) -> list[str]:

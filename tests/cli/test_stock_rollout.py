@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ from typing import Any
 import pytest
 
 from steadfaas.cli import admin
+from steadfaas.cli.apply import carried_out
+from steadfaas.cli.exits import ExitCode
+from steadfaas.cli.rollout.options import declared
+from steadfaas.cli.rollout.server import connect
 from steadfaas.testing import LocalLambda
 from tests.cli.stock import Stock, stock
 from tests.support.npm import NpmParts
@@ -39,10 +44,15 @@ SECRET = "nobody-may-see-this"
 
 
 @pytest.fixture
-def here(tmp_path: Path, npm_parts: NpmParts, local_lambda: LocalLambda) -> Iterator[Stock]:
+def here(
+    tmp_path: Path,
+    npm_parts: NpmParts,
+    local_lambda: LocalLambda,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Stock]:
     """A new official server."""
     for variable in (admin.URL_VARIABLE, admin.FALLBACK_VARIABLE):
-        assert variable not in admin.os.environ
+        monkeypatch.delenv(variable, raising=False)  # the file says where it is
     with stock(tmp_path, npm_parts, local_lambda) as made:
         yield made
 
@@ -164,6 +174,21 @@ def test_rolling_back_is_applying_the_old_file(here: Stock) -> None:
     assert here.everything() == settled
 
 
+def test_several_at_once_end_like_one(here: Stock) -> None:
+    admin.use(here.server.admin)
+    for version in ("v1", "v2", "v1"):
+        shop(here, version, "[services.Shop]\nabort_timeout = '5m'")
+        wanted = declared(here.file, None)
+        with ThreadPoolExecutor(8) as pool:
+            codes = pool.map(lambda _: carried_out(wanted, connect()), range(8))
+            assert set(codes) == {ExitCode.DONE}
+        settled = here.everything()
+        assert here.service("Shop")["abort_timeout"] == "5m"
+        assert here.call("/Shop/greet") == version
+        assert here.run("apply").stdout == "Unchanged: 1 deployment.\n"
+        assert here.everything() == settled
+
+
 def test_lost_handlers_are_refused_though_the_server_would_take_them(here: Stock) -> None:
     shop(here, "v1")
     here.run("apply")
@@ -188,6 +213,37 @@ def test_lost_handlers_are_refused_though_the_server_would_take_them(here: Stock
     here.run("apply")
     assert here.service("Shop")["revision"] == 2
     assert {here.status(id) for id in asking} == {"suspended"}
+
+
+def test_what_the_server_cannot_change_is_said(here: Stock) -> None:
+    uri = here.clerk.version("Shop", "v1")
+    here.ask("POST", "/deployments", {"uri": uri, "use_http_11": True})
+    shop(here, "v1", "keep = 0\n[services.Shop]\ninactivity_timeout = '2m'")
+    before = here.everything()
+    shown = here.run("plan").stdout
+    assert "'gc' never takes it for a version of 'shop'" in shown
+    assert "note: inactivity_timeout has no effect on request/response deployments" in shown
+    assert here.run("apply").stdout == "Unchanged: 1 deployment.\n"
+    assert here.everything() == before
+
+
+def test_code_that_may_change_is_registered_again_when_its_interface_did(here: Stock) -> None:
+    here.write(
+        '[[deployments]]\nname = "dev"\ntarget = "lambda:Dev@$LATEST"\ndev = true\n'
+        '[services.Dev]\nabort_timeout = "5m"'
+    )
+    here.release("Dev", "v1")
+    here.run("apply")
+    settled = here.everything()
+    here.release("Dev", "v2")
+    assert here.run("apply").stdout == "Unchanged: 1 deployment.\n"
+    assert here.everything() == settled
+    here.release("Dev", "v3", "extra")
+    assert "+ handler extra" in here.run("plan").stdout
+    here.run("apply")
+    service = here.service("Dev")
+    assert (service["revision"], service["abort_timeout"]) == (2, "5m")
+    assert here.run("apply").stdout == "Unchanged: 1 deployment.\n"
 
 
 def test_what_cannot_be_reached_changes_nothing(here: Stock) -> None:

@@ -80,7 +80,7 @@ def desk(name: str, version: str) -> restate.VirtualObject:
 @functools.cache
 def endpoint(name: str, version: str) -> Asgi:
     """Both services of one name as one version of them."""
-    services = [clerk(name, version), desk(f"{name}Desk", version)]
+    services: list[Any] = [clerk(name, version), desk(f"{name}Desk", version)]
     app: Asgi = restate.app(services, protocol="request_response")
     return app
 

@@ -8,7 +8,7 @@ being registered again with force, for it is the same code. What has no way at a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -75,7 +75,8 @@ class Stock(Rolled):
             headers=lower(body.get("additional_headers") or {}),
             mutable=_is_mutable(found),
         )
-        if judged.deployment_id is None or not (judged.mutable or self._is_behind(judged)):
+        id = judged.deployment_id
+        if id is None or not (judged.mutable or self._is_behind(id, judged.served)):
             return judged
         # It is shown as it was stored. What another registration makes of it is asked with force.
         again = self._register({**body, "force": True, "dry_run": True})
@@ -109,9 +110,9 @@ class Stock(Rolled):
             "breaking": entry.breaking,
         }
 
-    def _is_behind(self, judged: Judged) -> bool:
-        """Whether another deployment takes the new requests of something that this one serves."""
-        return any(self._owner(name) != judged.deployment_id for name in judged.served)
+    def _is_behind(self, id: str, services: Iterable[str]) -> bool:
+        """Whether another deployment takes the new requests of one of these services."""
+        return any(self._owner(name) != id for name in services)
 
     def _owner(self, service: str) -> str | None:
         try:
@@ -141,6 +142,8 @@ class Stock(Rolled):
     def promote(self, id: str) -> None:
         """Let a deployment take new requests: the same code is registered again."""
         view = admin.call("GET", admin.path("deployments", id))
+        if not self._is_behind(id, [each["name"] for each in view["services"]]):
+            return  # somebody else was faster
         where = address(str(view.get("arn") or view.get("uri")))
         if "uri" in where:
             where["use_http_11"] = view.get("http_version") != "HTTP/2.0"
