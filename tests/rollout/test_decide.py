@@ -145,12 +145,15 @@ def test_a_record_becomes_what_the_file_says(
 
 
 def test_a_restate_server_keeps_its_notes_and_that_is_said() -> None:
-    here = world(deployment(of=None), active=ACTIVE, server=STOCK)
-    step = only(planned(here, judged(id="dp_1")))
-    assert step.action is Action.UNCHANGED
-    assert step.notes == (
-        "this server cannot change the notes of a deployment: they stay as they were",
-    )
+    said = "this server cannot change the notes of a deployment: they stay as they were"
+    for metadata, notes in (
+        ({"steadfaas.name": "greeter"}, ()),
+        ({"steadfaas.name": "greeter", "team": "web"}, (said,)),
+        ({}, (f"{said}, and 'gc' never takes it for a version of 'greeter'",)),
+    ):
+        here = world(deployment(metadata=metadata), active=ACTIVE, server=STOCK)
+        step = only(planned(here, judged(id="dp_1")))
+        assert (step.action, step.notes) == (Action.UNCHANGED, notes)
 
 
 def test_code_that_may_change_is_registered_again_when_its_interface_did() -> None:

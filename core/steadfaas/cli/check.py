@@ -31,6 +31,11 @@ _AT_ONCE: Final = 8
 # The server runs the code, for as long as an attempt may take.
 _SECONDS: Final = 120.0
 _VERDICTS: Final = ("compatible", "diverges", "cannot-tell")
+# Of a Restate server.
+_NOT_THERE: Final = (
+    "It keeps journals, but tries no other code on them. What was begun there goes on with the code"
+    " that began it while that version stays: see 'steadfaas status'."
+)
 
 Finding = dict[str, Any]
 
@@ -63,10 +68,15 @@ def check(
     """
     given = filters(service, handler, key, status, pinned_to)
     selection = select(queries, given, meant=_BEGUN)
-    ids = list(dict.fromkeys(_ids(selection, limit=limit, sample=sample)))
-    if len(ids) >= limit:
-        typer.echo(f"Only {limit} are checked: raise --limit, or give --sample.", err=True)
-    findings = list(_with_progress(_findings(ids, deployment), len(ids)))
+    try:
+        ids = list(dict.fromkeys(_ids(selection, limit=limit, sample=sample)))
+        if len(ids) >= limit:
+            typer.echo(f"Only {limit} are checked: raise --limit, or give --sample.", err=True)
+        findings = list(_with_progress(_findings(ids, deployment), len(ids)))
+    except admin.MissingRoute as error:
+        if not admin.is_ours():
+            error.message += f" {_NOT_THERE}"
+        raise
     if as_json:
         render.print_json(findings)
     else:

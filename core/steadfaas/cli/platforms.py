@@ -76,7 +76,7 @@ def looked_up(references: Mapping[str, str]) -> dict[str, str]:
     from steadfaas.errors import AttemptFailure
 
     try:
-        return looked_up(tuple(references.items()))
+        return looked_up(tuple(references.items()), here="on this machine")
     except AttemptFailure as failure:
         raise CommandError(f"{failure.message}.", ExitCode.REFUSED, code=failure.code) from failure
 

@@ -51,17 +51,18 @@ def is_engines_own(reference: str) -> bool:
     return bool(_OURS.match(reference))
 
 
-def looked_up(headers: Headers) -> dict[str, str]:
-    """The headers with their secrets. Raises AttemptFailure (denied) where one is missing."""
-    return {name: _value(name, reference) for name, reference in headers}
+def looked_up(headers: Headers, *, here: str = "where the engine runs") -> dict[str, str]:
+    """The headers with their secrets. Raises AttemptFailure (denied) where one is missing; `here`
+    is what its sentence calls the place that was searched."""
+    return {name: _value(name, reference, here) for name, reference in headers}
 
 
-def _value(name: str, reference: str) -> str:
+def _value(name: str, reference: str, here: str) -> str:
     kind, _, place = reference.partition(":")
     try:
         value = os.environ[place] if kind == "env" else Path(place).read_text(encoding="ascii")
     except KeyError:
-        raise _missing(name, f"the variable {place} is not set where the engine runs") from None
+        raise _missing(name, f"the variable {place} is not set {here}") from None
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no plain text"
         raise _missing(name, f"the file {place} cannot be read: {why}") from None

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _INSISTING: Final = "breaking = true"
 
+Headers = frozenset[tuple[str, str]]
+
 
 def decide(
     declared: Declared,
@@ -159,9 +161,7 @@ def _record_changes(judged: Judged, known: Known, world: World) -> tuple[Json, l
         if world.server.ours:
             changes["metadata"] = wanted
         else:
-            notes.append(
-                "this server cannot change the notes of a deployment: they stay as they were"
-            )
+            notes.append(_notes_stay(known, entry.name))
     if dict(judged.headers) != (view.get("additional_headers") or {}):
         changes["additional_headers"] = dict(judged.headers)
     if dict(judged.secret_headers) != (view.get("secret_headers") or {}):
@@ -169,6 +169,13 @@ def _record_changes(judged: Judged, known: Known, world: World) -> tuple[Json, l
     if entry.assume_role_arn not in (None, view.get("assume_role_arn")):
         changes["assume_role_arn"] = entry.assume_role_arn
     return changes, notes
+
+
+def _notes_stay(known: Known, name: str) -> str:
+    said = "this server cannot change the notes of a deployment: they stay as they were"
+    if known.name == name:
+        return said
+    return f"{said}, and 'gc' never takes it for a version of '{name}'"
 
 
 def notes_of(entry: DeclaredDeployment) -> dict[str, str]:
@@ -189,29 +196,24 @@ def _targets(judged: Iterable[Judged]) -> dict[str, str]:
 def _without_rivals(judged: Sequence[Judged]) -> list[Judged]:
     """The same, with trouble for those that lead to one version, or want the same service: each
     apply would take it from the other."""
-    claims: defaultdict[str, list[str]] = defaultdict(list)
+    # Headers that choose what answers at one address make it several. They may hold secrets, and
+    # are not said.
+    claims: defaultdict[tuple[str, Headers], list[str]] = defaultdict(list)
     for each in judged:
         if each.trouble is None:
-            for what in (
-                f"version {each.uri}{_routed(each)}",
-                *(f"'{one}'" for one in each.served),
-            ):
-                claims[what].append(each.entry.name)
+            claims[f"version {each.uri}", frozenset(each.headers.items())].append(each.entry.name)
+            for name in each.served:
+                claims[f"'{name}'", frozenset()].append(each.entry.name)
     found = []
     for each in judged:
         rivals = [
             f"{what} is what {_all(names)} want"
-            for what, names in claims.items()
+            for (what, _), names in claims.items()
             if len(names) > 1 and each.entry.name in names
         ]
         trouble = Trouble(f"{'; '.join(rivals)}. Only one of them can have it.") if rivals else None
         found.append(replace(each, trouble=trouble) if trouble else each)
     return found
-
-
-def _routed(judged: Judged) -> str:
-    """Headers that choose what answers at one address make it several."""
-    return "".join(sorted(f" {name}: {value}" for name, value in judged.headers.items()))
 
 
 def _all(names: Sequence[str]) -> str:

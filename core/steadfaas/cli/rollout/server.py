@@ -1,9 +1,4 @@
-"""The server that a file is about, over its admin API: ours, or a Restate server.
-
-What Restate's API does not have is done in another way where there is one: drain states are counted
-in SQL, targets and secrets are looked up from here, and an older version takes new requests again
-by being registered again with force, for it is the same code. What has no way at all is said.
-"""
+"""The server that a file is about, over its admin API: ours here, a Restate server in `stock`."""
 
 from __future__ import annotations
 
@@ -14,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from steadfaas.cli import admin, platforms
 from steadfaas.cli.exits import CommandError, ExitCode
 from steadfaas.cli.register import REGISTRATION_SECONDS, address
-from steadfaas.cli.rollout.stock_callers import stock_callers
 from steadfaas.rollout.judged import Judged, Trouble
 from steadfaas.rollout.plan import Callers
 from steadfaas.rollout.world import Json, Known, Server, World, known
@@ -27,15 +21,6 @@ _QUERY_SECONDS: Final = 60.0
 _BREAKS: Final = "META0006"
 _MUTABLE: Final = "mutable"
 _UNREACHABLE: Final = "META0003"
-_COUNTS: Final = """
-    SELECT pinned_deployment_id AS id, count(*) AS unfinished FROM sys_invocation
-    WHERE status != 'completed' AND pinned_deployment_id IS NOT NULL GROUP BY pinned_deployment_id
-"""
-
-_BLOCKERS: Final = """
-    SELECT id FROM sys_invocation
-    WHERE status != 'completed' AND pinned_deployment_id = '{id}' ORDER BY created_at LIMIT 5
-"""
 
 
 def connect(*, patient: bool = False) -> Rolled:
@@ -44,7 +29,11 @@ def connect(*, patient: bool = False) -> Rolled:
     url, _ = admin.address()
     version = str((admin.call("GET", "/version") or {}).get("version") or "")
     server = Server(url, version, _OURS in version)
-    return (Rolled if server.ours else Stock)(server, patient=patient)
+    if server.ours:
+        return Rolled(server, patient=patient)
+    from steadfaas.cli.rollout.stock import Stock  # built upon what is here
+
+    return Stock(server, patient=patient)
 
 
 class Rolled:
@@ -126,7 +115,7 @@ class Rolled:
             broken=tuple(each["message"] for each in told if each.get("code") == _BREAKS),
             notes=tuple(each["message"] for each in told if each.get("code") != _BREAKS),
             mutable=answer.body.get("evidence") == _MUTABLE,
-            headers=_lower(entry.plain_headers),
+            headers=lower(entry.plain_headers),
             secret_headers=self._secrets(entry, answer.body),
         )
 
@@ -151,10 +140,10 @@ class Rolled:
     def _secrets(self, entry: DeclaredDeployment, answer: Json) -> dict[str, str]:
         """The secret headers that it shall have; its adapter knows how a platform takes one."""
         if not entry.protection:
-            return _lower(entry.secret_headers)
+            return lower(entry.secret_headers)
         uri = str(answer.get("arn") or answer.get("uri"))
         secrets = [each.reference for each in entry.protection]
-        return _lower({**entry.secret_headers, **platforms.protection(uri, secrets)})
+        return lower({**entry.secret_headers, **platforms.protection(uri, secrets)})
 
     def _register(self, body: Json) -> admin.Answer:
         return admin.ask("POST", "/deployments", body, timeout=REGISTRATION_SECONDS)
@@ -199,99 +188,16 @@ class Rolled:
 
     def remove(self, id: str) -> None:
         """Remove the record of a deployment that nothing needs. One that is gone is fine."""
-        _unless_gone(lambda: admin.call("DELETE", admin.path("deployments", id)))
+        unless_gone(lambda: admin.call("DELETE", admin.path("deployments", id)))
 
 
-class Stock(Rolled):
-    """A Restate server."""
-
-    def _deployments(self) -> list[Known]:
-        listed = admin.call("GET", "/deployments")["deployments"]
-        rows = admin.call("POST", "/query", {"query": _COUNTS}, timeout=_QUERY_SECONDS)["rows"]
-        counts = {row["id"]: int(row["unfinished"]) for row in rows}
-        return [known(view, counts.get(view["id"], 0)) for view in listed]
-
-    def deployment(self, id: str) -> Known | None:
-        """One deployment as it is now; None if it is gone."""
-        return next((each for each in self._deployments() if each.id == id), None)
-
-    def blockers(self, known: Known) -> list[str]:
-        """The first of the invocations that a deployment waits for."""
-        query = _BLOCKERS.format(id=known.id)
-        rows = admin.call("POST", "/query", {"query": query}, timeout=_QUERY_SECONDS)["rows"]
-        return [str(row["id"]) for row in rows]
-
-    def callers(self, service: str, handlers: Sequence[str]) -> list[Callers]:
-        """Unfinished work that called these handlers, or is to begin with them."""
-        return [found for handler in handlers for found in stock_callers(service, handler)]
-
-    def _judge(self, entry: DeclaredDeployment, notes: Mapping[str, str]) -> Judged:
-        body = self.body(entry, notes)
-        answer = self._register({**body, "breaking": True, "dry_run": True})
-        return Judged(
-            entry,
-            uri=str(body.get("arn") or body.get("uri")),
-            deployment_id=None if answer.status == 201 else str(answer.body["id"]),
-            services=tuple(answer.body["services"]),
-            headers=_lower(body.get("additional_headers") or {}),
-        )
-
-    def body(self, entry: DeclaredDeployment, notes: Mapping[str, str]) -> Json:
-        """The registration of an entry, with its target and its secrets looked up from here."""
-        found = platforms.resolve(
-            entry.target,
-            platforms.access(entry.assume_role_arn),
-            platforms.promise(super().body(entry, notes)),
-            adapter=entry.adapter,
-        )
-        secrets = [each.reference for each in entry.protection]
-        protection = platforms.protection(found.uri, secrets) if secrets else {}
-        looked_up = platforms.looked_up({**entry.secret_headers, **protection})
-        headers = {**entry.plain_headers, **looked_up}
-        return {
-            **address(found.uri),
-            **({"assume_role_arn": entry.assume_role_arn} if entry.assume_role_arn else {}),
-            **({"additional_headers": headers} if headers else {}),
-            "metadata": dict(notes),
-            "breaking": entry.breaking,
-        }
-
-    def promote(self, id: str) -> None:
-        """Let a deployment take new requests: the same code is registered again."""
-        found = admin.call("GET", admin.path("deployments", id))
-        uri = str(found.get("arn") or found.get("uri"))
-        kept = {
-            name: found[name]
-            for name in ("additional_headers", "metadata", "assume_role_arn")
-            if found.get(name)
-        }
-        self._register({**address(uri), **kept, "force": True})
-
-    def begin_retirement(self, id: str, evidence: Json) -> None:
-        """Look once more: this server knows no retirement, and what it is asked next counts."""
-        found = self.deployment(id)
-        if found is not None and found.unfinished:
-            raise CommandError(
-                f"{id} is needed again: {found.unfinished} unfinished.", ExitCode.TRY_LATER
-            )
-
-    def artifact_removed(self, id: str, evidence: Json) -> None:
-        """This server keeps no record of it."""
-
-    def call_off_retirement(self, id: str) -> None:
-        """There is nothing to take back."""
-
-    def remove(self, id: str) -> None:
-        """Remove the record; this server does it with force only."""
-        path = admin.path("deployments", id)
-        _unless_gone(lambda: admin.call("DELETE", path, query={"force": True}))
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+def lower(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers with lower-case names."""
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _unless_gone(change: Callable[[], object]) -> None:
+def unless_gone(change: Callable[[], object]) -> None:
+    """Change what may be gone already: then all is well."""
     try:
         change()
     except CommandError as error:
