@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _SESSION_NAME: Final = "steadfaas"
 _ATTEMPTS: Final = 5
+# So many questions at once need no new connection: a plan asks about many functions together.
+_CONNECTIONS: Final = 32
 _CONNECT_SECONDS: Final = 5
 _READ_SECONDS: Final = 15
 
@@ -92,6 +94,7 @@ class Clients:
             # Slows down by itself where the API says so: 15 calls a second is all it grants
             # (developer guide, "Lambda quotas").
             retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
+            max_pool_connections=_CONNECTIONS,
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
             user_agent_extra="steadfaas",

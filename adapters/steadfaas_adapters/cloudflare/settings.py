@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from steadfaas.errors import BadRequest
+from steadfaas_adapters._settings import current
 
 PREFIX: Final = "STEADFAAS_CLOUDFLARE_"
 TOKEN: Final = f"{PREFIX}TOKEN"
@@ -19,9 +20,9 @@ ACCOUNT: Final = f"{PREFIX}ACCOUNT"
 
 
 class CloudflareSettings(BaseSettings):
-    """Read from the environment, each time somebody asks."""
+    """Read from the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 
     account: str | None = Field(
         default=None,
@@ -45,7 +46,7 @@ class CloudflareSettings(BaseSettings):
 def settings() -> CloudflareSettings:
     """The settings of this moment. Raises BadRequest, naming the variable."""
     try:
-        return CloudflareSettings()
+        return current(CloudflareSettings)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = "_".join(str(step) for step in problem["loc"]).upper()

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from steadfaas.errors import DiscoveryError
+from steadfaas_adapters._settings import current
 
 PREFIX: Final = "STEADFAAS_DENO_"
 TOKEN_VARIABLE: Final = f"{PREFIX}TOKEN"
@@ -47,7 +48,7 @@ class DenoSettings(BaseSettings):
 def settings() -> DenoSettings:
     """The settings as the variables say now. Raises DiscoveryError for one that cannot be used."""
     try:
-        return DenoSettings()
+        return current(DenoSettings)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = "_".join(str(step) for step in problem["loc"]).upper()

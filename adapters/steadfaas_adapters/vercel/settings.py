@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from steadfaas.errors import BadRequest
+from steadfaas_adapters._settings import current
 
 PREFIX: Final = "STEADFAAS_VERCEL_"
 TOKEN: Final = f"{PREFIX}TOKEN"
@@ -47,7 +48,7 @@ class Settings(BaseSettings):
 def load() -> Settings:
     """The settings as they are now. Raises BadRequest for a value that is none."""
     try:
-        return Settings()  # type: ignore[call-arg]  # all have defaults
+        return current(Settings)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = f"{PREFIX}{str(problem['loc'][0]).upper()}"

@@ -204,16 +204,18 @@ def _without_rivals(judged: Sequence[Judged]) -> list[Judged]:
             claims[f"version {each.uri}", frozenset(each.headers.items())].append(each.entry.name)
             for name in each.served:
                 claims[f"'{name}'", frozenset()].append(each.entry.name)
-    found = []
-    for each in judged:
-        rivals = [
-            f"{what} is what {_all(names)} want"
-            for (what, _), names in claims.items()
-            if len(names) > 1 and each.entry.name in names
-        ]
-        trouble = Trouble(f"{'; '.join(rivals)}. Only one of them can have it.") if rivals else None
-        found.append(replace(each, trouble=trouble) if trouble else each)
-    return found
+    rivalries: defaultdict[str, list[str]] = defaultdict(list)
+    for (what, _), names in claims.items():
+        for name in names if len(names) > 1 else ():
+            rivalries[name].append(f"{what} is what {_all(names)} want")
+    return [_rival(each, rivalries[each.entry.name]) for each in judged]
+
+
+def _rival(judged: Judged, rivalries: Sequence[str]) -> Judged:
+    if not rivalries:
+        return judged
+    trouble = Trouble(f"{'; '.join(rivalries)}. Only one of them can have it.")
+    return replace(judged, trouble=trouble)
 
 
 def _all(names: Sequence[str]) -> str:

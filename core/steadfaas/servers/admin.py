@@ -37,7 +37,7 @@ ACTOR_HEADER: Final = "x-steadfaas-actor"
 _MAX_ACTOR: Final = 200
 _COMPRESS_ABOVE: Final = 1024
 _IN_THREAD_ABOVE: Final = 100_000  # a millisecond's work; nobody's request waits for more of it
-_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -151,7 +151,7 @@ def json_response(
     body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """A JSON answer."""
-    return encoded_response(_encode(body).encode(), status=status, headers=headers)
+    return encoded_response(encode(body).encode(), status=status, headers=headers)
 
 
 def encoded_response(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -9,7 +10,15 @@ from aiohttp import web
 from steadfaas.deployments.catalog import Catalog, Deployment, ServiceRevision
 from steadfaas.deployments.settings import ServiceChanges
 from steadfaas.errors import NotFound
-from steadfaas.servers.admin import CONTEXT, AdminRoute, actor, json_body, json_response
+from steadfaas.servers.admin import (
+    CONTEXT,
+    AdminRoute,
+    actor,
+    encode,
+    encoded_response,
+    json_body,
+    json_response,
+)
 from steadfaas.servers.admin_views import handler_view, handlers_view, service_view
 from steadfaas.wire.manifest import OnExhausted, RetryOptions
 
@@ -41,8 +50,12 @@ def known_service(request: web.Request) -> ServiceRevision:
 
 async def _list(request: web.Request) -> web.Response:
     catalog = request.app[CONTEXT].catalog
-    services = [service_view(each, _owner(catalog, each)) for each in catalog.services()]
-    return json_response({"services": services})
+    services = [(each, _owner(catalog, each)) for each in catalog.services()]
+    parts = []
+    for service, owner in services:
+        parts.append(encode(service_view(service, owner)))
+        await asyncio.sleep(0)  # hundreds with their schemas are no reason to stall requests
+    return encoded_response(f'{{"services":[{",".join(parts)}]}}'.encode())
 
 
 async def _get(request: web.Request) -> web.Response:

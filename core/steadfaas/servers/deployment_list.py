@@ -26,7 +26,7 @@ from steadfaas.store.port import Reader
 
 _BLOCKERS: Final = 5
 # Other work has its turn after so many encoded deployments.
-_AT_ONCE: Final = 250
+_AT_ONCE: Final = 25
 # Seconds between two steps of what nobody waits for.
 _PAUSE: Final = 0.002
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode

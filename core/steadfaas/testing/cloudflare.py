@@ -23,6 +23,7 @@ from aiohttp import web
 
 from steadfaas.testing.gateway import Answer, Called, Gateway
 from steadfaas.testing.loop_thread import LoopThread
+from steadfaas.testing.pace import Pace
 
 ACCOUNT: Final = "0123456789abcdef0123456789abcdef"
 TOKEN: Final = "cf-token-of-the-fake"
@@ -65,8 +66,9 @@ class FakeWorker:
 class FakeCloudflare:
     """One account with Workers. Use it as a context manager; it runs in a thread of its own.
 
-    `requests` are those that came, as
-    `GET /path?query`. `page_size` is the most that a page holds, whatever is asked for.
+    `requests` are those that came, as `GET /path?query`. `page_size` is the most that a page holds,
+    whatever is asked for. Each answer of the API takes `latency` seconds; `pace` tells how busy it
+    was.
     """
 
     def __init__(
@@ -76,7 +78,9 @@ class FakeCloudflare:
         subdomain: str = "acme",
         token: str = TOKEN,
         page_size: int = 100,
+        latency: float = 0.0,
     ) -> None:
+        self.pace = Pace(latency)
         self.accounts = {account: "The account of the test"}
         self.account = account
         self.domain = f"{subdomain}.workers.dev"
@@ -193,7 +197,7 @@ class FakeCloudflare:
         self._thread.stop()
 
     async def _start(self) -> None:
-        app = web.Application(middlewares=[self._checked])
+        app = web.Application(middlewares=[self.pace.middleware(), self._checked])
         account = "/client/v4/accounts/{account}/workers"
         app.router.add_get("/client/v4/accounts", self._accounts)
         app.router.add_get(f"{account}/workers/{{worker}}", self._worker)

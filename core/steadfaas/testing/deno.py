@@ -25,6 +25,7 @@ from aiohttp import web
 
 from steadfaas.testing.gateway import Answer, Called, Gateway
 from steadfaas.testing.loop_thread import LoopThread
+from steadfaas.testing.pace import Pace
 
 Status = Literal["skipped", "queued", "building", "succeeded", "failed"]
 
@@ -95,13 +96,20 @@ class FakeDeno:
     """Deno Deploy for one organisation. Use it as a context manager, or call `close`.
 
     `largest_page` limits pages beyond what the API does, so that few revisions make many pages.
-    Methods may be called from any thread.
+    Each answer of the API takes `latency` seconds; `pace` tells how busy it was. Methods may be
+    called from any thread.
     """
 
     def __init__(
-        self, org: str = "acme", *, token: str = _TOKEN, largest_page: int = _LARGEST_PAGE
+        self,
+        org: str = "acme",
+        *,
+        token: str = _TOKEN,
+        largest_page: int = _LARGEST_PAGE,
+        latency: float = 0.0,
     ) -> None:
         self.org = org
+        self.pace = Pace(latency)
         self.asked: list[Asked] = []
         self._token = token
         self._largest_page = largest_page
@@ -109,7 +117,7 @@ class FakeDeno:
         self._throttled = 0
         self._retry_after = "1"
         self._made = 0
-        self._gateway = Gateway([f"*.{org}.{_DOMAIN}"], self._route, _boot_failure)
+        self._gateway = Gateway([f"*.{org}.{_DOMAIN}"], self.route, _boot_failure)
         self._loop = LoopThread("fake-deno")
         self._runner: web.AppRunner | None = None
         try:
@@ -209,10 +217,19 @@ class FakeDeno:
         """Answer so many requests to the API with 429."""
         self._throttled, self._retry_after = times, retry_after
 
+    def route(self, called: Called) -> str | Answer:
+        """The process of the revision that is active at a host now."""
+        for app in self._apps:
+            for each in app.revisions:
+                served = each.status == "succeeded" and each.deleted_at is None
+                if served and not each.disabled and called.host in _hosts(each):
+                    return each.upstream or _NOWHERE
+        return _not_found(called)
+
     # --- the servers ---------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        app = web.Application(middlewares=[self._guarded])
+        app = web.Application(middlewares=[self.pace.middleware(), self._guarded])
         app.add_routes(
             [
                 web.get("/v2/apps/{app}", self._get_app),
@@ -231,15 +248,6 @@ class FakeDeno:
         await self._gateway.close()
         if self._runner is not None:
             await self._runner.cleanup()
-
-    def _route(self, called: Called) -> str | Answer:
-        """The process of the revision that is active at a host now."""
-        for app in self._apps:
-            for each in app.revisions:
-                served = each.status == "succeeded" and each.deleted_at is None
-                if served and not each.disabled and called.host in _hosts(each):
-                    return each.upstream or _NOWHERE
-        return _not_found(called)
 
     @web.middleware
     async def _guarded(

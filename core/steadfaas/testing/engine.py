@@ -120,6 +120,13 @@ class SteadfaasEngine:
         return self._url(1)
 
     @property
+    def pid(self) -> int:
+        """Its process, while it runs."""
+        if self._process is None:
+            raise RuntimeError("the engine does not run: call start(), or use it in `with`")
+        return self._process.pid
+
+    @property
     def log_path(self) -> Path:
         """What it printed, over all restarts."""
         return self.folder / "engine.log"

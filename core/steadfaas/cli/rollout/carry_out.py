@@ -6,12 +6,13 @@ is. So a plan that was broken off anywhere is finished by making it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from steadfaas.cli.exits import CommandError, ExitCode
+from steadfaas.cli.rollout.gather import AT_ONCE
 from steadfaas.cli.rollout.retire import retire
 from steadfaas.cli.rollout.server import Rolled
 from steadfaas.rollout.decide import notes_of
@@ -20,7 +21,8 @@ from steadfaas.rollout.plan import Action, DeploymentStep, Plan, RetireStep, Ser
 if TYPE_CHECKING:
     from steadfaas.config import Declared, DeclaredDeployment
 
-_AT_ONCE: Final = 8
+_S = TypeVar("_S")
+
 _DOES_SOMETHING: Final = frozenset({Action.REGISTER, Action.PROMOTE, Action.UPDATE})
 
 
@@ -77,8 +79,7 @@ def carry_out(
 
 def retire_all(plan: Plan, server: Rolled, *, tell: Tell | None = None) -> list[Done]:
     """Retire the old versions that a plan lets go."""
-    steps = (_retire(step, server) for step in plan.retire)
-    return list(_shown(steps, tell))
+    return list(_shown(_retired(plan, server), tell))
 
 
 def _shown(steps: Iterator[Done], tell: Tell | None) -> Iterator[Done]:
@@ -93,19 +94,26 @@ def _steps(
 ) -> Iterator[Done]:
     active = [step for step in plan.deployments if step.action in _DOES_SOMETHING]
     failed: dict[str, CommandError] = {}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for step, done in zip(
-            active, pool.map(lambda step: _deploy(entries[step.name], step, server), active),
-            strict=True,
-        ):  # fmt: skip
-            if done.error is not None:
-                failed |= dict.fromkeys(step.services, done.error)
-            yield done
+    deployed = _together(lambda step: _deploy(entries[step.name], step, server), active)
+    for step, done in zip(active, deployed, strict=True):
+        if done.error is not None:
+            failed |= dict.fromkeys(step.services, done.error)
+        yield done
     for settings in plan.services:
         if settings.action is Action.UPDATE:
             yield _configure(settings, server, failed.get(settings.service))
     if retiring:
-        yield from (_retire(step, server) for step in plan.retire)
+        yield from _retired(plan, server)
+
+
+def _retired(plan: Plan, server: Rolled) -> Iterator[Done]:
+    return _together(lambda step: _retire(step, server), plan.retire)
+
+
+def _together(work: Callable[[_S], Done], steps: Sequence[_S]) -> Iterator[Done]:
+    """Do steps, some at the same time; gives what became of each in their order."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(work, steps)
 
 
 def _deploy(entry: DeclaredDeployment, step: DeploymentStep, server: Rolled) -> Done:

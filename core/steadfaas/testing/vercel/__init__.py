@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from steadfaas.testing.gateway import Answer, Called, Gateway
 from steadfaas.testing.loop_thread import LoopThread
+from steadfaas.testing.pace import Pace
 from steadfaas.testing.vercel.api import Answered, Api
 from steadfaas.testing.vercel.model import SUFFIX, FakeDeployment, FakeProject, Team
 
@@ -32,15 +33,19 @@ _LOOPBACK: Final = "127.0.0.1"
 class FakeVercel:
     """Use it as a context manager, or call `start` and `stop`. It runs in a thread of its own.
 
-    `token` is the one that its API takes, `page_size` the most that a page of it holds.
+    `token` is the one that its API takes, `page_size` the most that a page of it holds, `latency`
+    the seconds that each of its answers takes; `pace` tells how busy the API was.
     """
 
-    def __init__(self, *, token: str = "", team: str = "acme", page_size: int = 100) -> None:
+    def __init__(
+        self, *, token: str = "", team: str = "acme", page_size: int = 100, latency: float = 0.0
+    ) -> None:
         self.token = token or f"vercel-token-{secrets.token_hex(8)}"
         self.team = Team(team)
         self.called: list[Called] = []  # requests to deployments
-        self._api = Api(self.team, self.token, page_size)
-        self._gateway = Gateway([f"*{SUFFIX}"], self._route)
+        self.pace = Pace(latency)
+        self._api = Api(self.team, self.token, page_size, self.pace)
+        self._gateway = Gateway([f"*{SUFFIX}"], self.route)
         self._loop: LoopThread | None = None
         self._runner: web.AppRunner | None = None
         self._address = ""
@@ -91,21 +96,7 @@ class FakeVercel:
         """Answer the next requests of the API with 429. `retry_after` is in seconds."""
         self._api.throttle(times, retry_after)
 
-    async def _start(self) -> None:
-        from aiohttp import web
-
-        self._runner = web.AppRunner(self._api.app(), shutdown_timeout=0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, _LOOPBACK, 0).start()
-        self._address = f"http://{_LOOPBACK}:{self._runner.addresses[0][1]}"
-        await self._gateway.start()
-
-    async def _stop(self) -> None:
-        await self._gateway.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    def _route(self, called: Called) -> str | Answer:
+    def route(self, called: Called) -> str | Answer:
         """Where a request to a host goes on to, or what Vercel says to it."""
         self.called.append(called)
         found = self.team.find(called.host)
@@ -120,6 +111,20 @@ class FakeVercel:
         if deployment.state != "READY":
             return _refusal(303, "DEPLOYMENT_NOT_READY_REDIRECTING")
         return deployment.origin or _refusal(404, "NOT_FOUND")
+
+    async def _start(self) -> None:
+        from aiohttp import web
+
+        self._runner = web.AppRunner(self._api.app(), shutdown_timeout=0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, _LOOPBACK, 0).start()
+        self._address = f"http://{_LOOPBACK}:{self._runner.addresses[0][1]}"
+        await self._gateway.start()
+
+    async def _stop(self) -> None:
+        await self._gateway.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
 
 
 def _refusal(status: int, code: str) -> Answer:

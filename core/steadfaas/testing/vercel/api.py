@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from steadfaas.testing.pace import Pace
 from steadfaas.testing.vercel import shapes
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ class Refusal(Exception):
 class Api:
     """Answers for one team. `page_size` is the most that a page holds."""
 
-    def __init__(self, team: Team, token: str, page_size: int) -> None:
+    def __init__(self, team: Team, token: str, page_size: int, pace: Pace) -> None:
         self._team = team
+        self._pace = pace
         self._token = token
         self._page_size = page_size
         self._throttles = 0
@@ -58,7 +60,7 @@ class Api:
         """What a server serves."""
         from aiohttp import web
 
-        app = web.Application()
+        app = web.Application(middlewares=[self._pace.middleware()])
         for method, route, answer in (
             ("GET", "/v13/deployments/{id}", self._get_deployment),
             ("DELETE", "/v13/deployments/{id}", self._delete_deployment),
