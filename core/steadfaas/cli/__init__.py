@@ -25,6 +25,7 @@ from steadfaas.cli import (
     whoami,
 )
 from steadfaas.cli.commands import Command
+from steadfaas.cli.dev.command import dev
 
 app = typer.Typer(
     name="steadfaas",
@@ -43,6 +44,7 @@ app.add_typer(invocations.app, name="invocations")
 app.command("check", cls=Command)(check.check)
 app.add_typer(state.app, name="state")
 app.command("sql", cls=Command)(sql.sql)
+app.command("dev", cls=Command)(dev)
 app.command("local-lambda", cls=Command)(local_lambda.local_lambda)
 app.command("whoami", cls=Command)(whoami.whoami)
 
