@@ -9,17 +9,15 @@ from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
 # Below the ports that systems give to clients: one of those could take it between two starts.
-_FIRST, _LAST = 20_000, 32_000
-_TRIES: Final = 500
+_PORTS: Final = range(20_000, 32_000)
 
 
 def free_port(taken: Container[int]) -> int:
     """A port that nobody listens at, and that is not among `taken`. Raises OSError."""
-    for _ in range(_TRIES):
-        port = random.randint(_FIRST, _LAST)
+    for port in random.sample(_PORTS, len(_PORTS)):
         if port not in taken and is_free(port):
             return port
-    raise OSError(f"no free port was found between {_FIRST} and {_LAST}")
+    raise OSError(f"no port is free between {_PORTS.start} and {_PORTS.stop}")
 
 
 def is_free(port: int) -> bool:

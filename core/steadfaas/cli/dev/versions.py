@@ -47,7 +47,9 @@ class Versions:
 
     def save(self) -> None:
         """Let what is there now take new requests. A further save meanwhile goes before it."""
-        snapshot = self._take()
+        self._settle(self._take())
+
+    def _settle(self, snapshot: Snapshot | None) -> None:
         while snapshot is not None:
             if self._pending is None and self._is_serving(snapshot):
                 return
@@ -179,11 +181,12 @@ class Versions:
 
     def look(self) -> None:
         """See that each version that is needed runs, and let those go that nothing needs."""
-        if self._pending is not None:
-            self._serve(self._pending)
         try:
             seen = self._records.look()
             self._engine_is_back()
+            if self._pending is not None:
+                self._settle(self._pending)
+                seen = self._records.look()
             for record in seen.records.values():
                 self._look_after(record, seen)
             self._look_for_strangers(seen)
@@ -206,7 +209,8 @@ class Versions:
                 continue
             if self._serving is not None and self._serving.version == running.version:
                 self._teller.event("forgotten", "is not registered any more", running.version)
-                self._serve(self._serving)
+                self._pending = self._serving
+                self._settle(self._pending)
             else:
                 self._stop(running)
                 self._teller.event("stopped", "was removed, stopped", running.version)
