@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +30,6 @@ def test_words(tmp_path: Path, words: str, application: bool, name: str) -> None
     launch = Launch(tmp_path, tuple(words.split()))
     assert (launch.application is not None) is application
     assert launch.name == name
-    assert launch.stop_signal == (signal.SIGINT if application else signal.SIGTERM)
 
 
 def test_a_command_gets_the_port_in_words_and_variables(tmp_path: Path) -> None:

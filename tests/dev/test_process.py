@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from steadfaas.cli.dev.ports import free_port, is_free
 from steadfaas.cli.dev.process import Process
-from tests.dev.waiting import until
+from tests.dev.system import gone, until, wait_gone
 
 pytestmark = pytest.mark.e2e
 
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.e2e
 FAMILY = """
 import os, signal, subprocess, sys, time
 if "stubborn" in sys.argv:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(os.getpid(), child.pid, flush=True)
 if "leave" in sys.argv:
@@ -32,19 +31,10 @@ PARENT = """
 import os, sys, time
 from pathlib import Path
 from steadfaas.cli.dev.process import Process
-Process(sys.argv[1:], Path("."), os.environ, lambda line: print(line, flush=True),
-        stop_signal=15, grace=0.2)
+tell = lambda line: print(line, flush=True)
+Process(sys.argv[1:], Path("."), os.environ, tell, grace=0.2)
 time.sleep(600)
 """
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has reaped yet has."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state == "Z"
 
 
 class Lines(list[str]):
@@ -61,7 +51,6 @@ def start(lines: Lines, *words: str, grace: float = 5.0) -> Process:
         Path(),
         os.environ,
         lines.append,
-        stop_signal=signal.SIGTERM,
         grace=grace,
     )
 
@@ -72,8 +61,7 @@ def test_the_end_is_the_end_of_all(words: tuple[str, ...]) -> None:
     process = start(lines, FAMILY, *words, grace=0.2)
     pids = lines.pids()
     process.end()
-    for pid in pids:
-        until(f"the end of {pid}", lambda pid=pid: gone(pid))  # type: ignore[misc]
+    wait_gone(set(pids))
     assert process.exit_code is not None
 
 
@@ -98,8 +86,7 @@ def test_a_parent_that_is_killed_takes_them_along(words: tuple[str, ...]) -> Non
     pids = [int(word) for word in parent.stdout.readline().split()]
     parent.kill()
     parent.wait()
-    for pid in pids:
-        until(f"the end of {pid}", lambda pid=pid: gone(pid))  # type: ignore[misc]
+    wait_gone(set(pids))
     parent.stdout.close()
 
 
@@ -110,7 +97,6 @@ def test_what_cannot_be_run_is_said() -> None:
         Path(),
         os.environ,
         lines.append,
-        stop_signal=signal.SIGTERM,
         grace=1.0,
     )
     until("the end", lambda: process.exit_code is not None)

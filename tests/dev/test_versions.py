@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,17 +15,17 @@ from typing import Any
 import pytest
 
 from steadfaas.cli import admin
+from steadfaas.cli.dev.fleet import Fleet
 from steadfaas.cli.dev.ignoring import Ignored
 from steadfaas.cli.dev.launch import Launch
-from steadfaas.cli.dev.ports import LOOPBACK, is_free
+from steadfaas.cli.dev.ports import is_free
 from steadfaas.cli.dev.records import Records
-from steadfaas.cli.dev.running import Starts
 from steadfaas.cli.dev.shelf import Shelf, Snapshot
 from steadfaas.cli.dev.snapshot import Tree
 from steadfaas.cli.dev.telling import Teller
 from steadfaas.cli.dev.versions import Versions
 from tests.cli.fake_admin import Asked, FakeAdmin, serve
-from tests.dev.waiting import until
+from tests.dev.system import gone, occupied, until
 
 pytestmark = pytest.mark.e2e
 
@@ -69,14 +68,15 @@ class Desk:
                 self.write(self.meanwhile.pop())
             return self.shelf.take(tree, WORDS)
 
-        starts = Starts(Launch(self.base, WORDS), teller)
+        def saved() -> bool:
+            return bool(self.meanwhile)
+
         records = Records("app", str(self.base))
-        self.versions = Versions(
-            self.shelf, records, starts, teller, take, lambda: bool(self.meanwhile)
-        )
+        self.fleet = Fleet(self.shelf, records, Launch(self.base, WORDS), teller, saved)
+        self.versions = Versions(self.shelf, records, self.fleet, teller, take, saved)
 
     def close(self) -> None:
-        self.versions.end()
+        self.fleet.end()
         self.shelf.close()
 
     def reopen(self) -> None:
@@ -242,7 +242,7 @@ def test_going_back_promotes_the_version_that_was_there(desk: Desk) -> None:
     assert desk.last("promoted")["text"] == "now serving Greeter (handlers greet, wave) again"
     assert len(desk.asked("POST", "/deployments/")) == 1
     assert len(desk.asked("POST", "/deployments")) == 3
-    os.kill(pid, 0)  # the same process
+    assert not gone(pid), "the same process"
 
 
 def test_a_server_that_cannot_promote_is_asked_to_register_by_force(desk: Desk) -> None:
@@ -267,7 +267,7 @@ def test_code_that_does_not_start_changes_nothing(desk: Desk) -> None:
     assert told["output"] == ["so it is"]
     assert desk.kept == {first}
     assert len(desk.asked("POST", "/deployments")) == 1
-    os.kill(desk.pid(first), 0)
+    assert not gone(desk.pid(first))
     desk.save("two", BROKEN)
     assert desk.kinds().count("failed") == 2, "each save tries again"
     desk.save("three")
@@ -350,7 +350,7 @@ def test_what_is_needed_again_at_the_last_moment_stays(desk: Desk) -> None:
     desk.fake.answer("DELETE", f"/deployments/dp_{first}", 409, {"message": "needed"})
     desk.versions.look()
     assert desk.kept == {first, second}
-    os.kill(desk.pid(first), 0)
+    assert not gone(desk.pid(first))
     assert desk.shelf.sweep([]) == sorted({first, second}), "no mark is left"
 
 
@@ -401,9 +401,7 @@ def test_a_version_whose_port_is_taken_is_moved(desk: Desk) -> None:
     desk.needs(first, 1)
     desk.reopen()
     desk.fake.answer("PATCH", f"/deployments/dp_{first}", 200, {})
-    with socket.socket() as other:
-        other.bind((LOOPBACK, port))
-        other.listen()
+    with occupied(port):
         desk.versions.look()
     [moved] = desk.asked("PATCH")
     to = desk.last("moved")["text"].rpartition(":")[2]
@@ -455,7 +453,12 @@ def test_a_process_that_ends_by_itself_is_started_again(desk: Desk) -> None:
     port = desk.last("started")["port"]
     os.kill(pid, signal.SIGKILL)
     until("its end", lambda: is_free(port))
-    until("a new start", lambda: desk.versions.look() is None and desk.pid(version) != pid)
+
+    def restarted() -> bool:
+        desk.versions.look()
+        return desk.pid(version) != pid
+
+    until("a new start", restarted)
     assert desk.kinds()[:2] == ["started", "serving"]
     assert desk.kinds()[2:4] == ["ended", "started"]
     assert desk.last("ended")["text"] == "ended with exit code 137"
@@ -527,11 +530,10 @@ def test_the_end_says_what_waits(desk: Desk) -> None:
     desk.needs(first, 2)
     pid = desk.pid(first)
     desk.versions.tell_rest()
-    desk.versions.end()
+    desk.fleet.end()
     assert desk.last("rest")["text"] == "2 invocations wait for it"
     assert desk.kinds()[-1] == "bye"
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert gone(pid)
 
 
 @pytest.mark.parametrize("as_json", [True, False])

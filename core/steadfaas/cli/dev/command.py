@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,6 +17,7 @@ import typer
 from steadfaas.cli.exits import CommandError, ExitCode
 
 if TYPE_CHECKING:
+    from steadfaas.cli.dev.fleet import Fleet
     from steadfaas.cli.dev.launch import Launch
     from steadfaas.cli.dev.process import Process
     from steadfaas.cli.dev.shelf import Shelf, Snapshot
@@ -109,28 +111,25 @@ def _named(name: str) -> str:
 
 def _run(launch: Launch, tree: Tree, name: str, teller: Teller, *, up: bool) -> None:
     from steadfaas.cli.dev import engine
+    from steadfaas.cli.dev.fleet import Fleet
     from steadfaas.cli.dev.records import Records
-    from steadfaas.cli.dev.running import Starts
     from steadfaas.cli.dev.versions import Versions
     from steadfaas.cli.dev.watching import Watch
 
     with closing(_shelf(tree.base, name)) as shelf, closing(Watch(tree)) as watch:
         own_engine: Process | None = None
-        versions = Versions(
-            shelf,
-            Records(name, str(tree.base)),
-            Starts(launch, teller),
-            teller,
-            lambda: _take(shelf, tree, launch, watch, teller),
-            watch.saved.is_set,
-        )
+        saved = watch.saved.is_set
+        records = Records(name, str(tree.base))
+        fleet = Fleet(shelf, records, launch, teller, saved)
+        take = partial(_take, shelf, tree, launch, watch, teller)
+        versions = Versions(shelf, records, fleet, teller, take, saved)
         try:
             own_engine = engine.find(tree.base, teller, up=up)
             watch.start()
             versions.sweep()
             _work(versions, watch, own_engine)
         finally:
-            _end(versions, own_engine)
+            _end(versions, fleet, own_engine)
 
 
 def _work(versions: Versions, watch: Watch, own_engine: Process | None) -> None:
@@ -161,14 +160,15 @@ def _take(
         return None
 
 
-def _end(versions: Versions, own_engine: Process | None) -> None:
+def _end(versions: Versions, fleet: Fleet, own_engine: Process | None) -> None:
     # What is open at the engine may end while the versions are still there.
     try:
-        versions.tell_rest()
+        if fleet.all:
+            versions.tell_rest()
         if own_engine is not None:
             own_engine.end()
     finally:
-        versions.end()
+        fleet.end()
 
 
 def _shelf(base: Path, name: str) -> Shelf:

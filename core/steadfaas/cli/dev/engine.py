@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -55,7 +54,6 @@ def _started(base: Path, teller: Teller) -> Process:
         base,
         {**os.environ, "PYTHONUNBUFFERED": "1"},
         lambda line: teller.output("engine", line),
-        stop_signal=signal.SIGTERM,
         grace=_GRACE_SECONDS,
     )
     _wait(engine)

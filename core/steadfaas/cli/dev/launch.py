@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -39,12 +38,6 @@ class Launch:
             return self.application.partition(":")[0]
         named = [word for word in self.words if not word.startswith("-") and _PORT not in word]
         return re.sub(r"[^\w-]+", "-", Path(named[-1]).stem).strip("-") or "dev"
-
-    @property
-    def stop_signal(self) -> signal.Signals:
-        """What asks it to end."""
-        # The Python SDK takes SIGTERM for itself, and its server then never hears of it.
-        return signal.SIGINT if self.application else signal.SIGTERM
 
     def command(self, port: int) -> list[str]:
         """Program and arguments for a version at this port, to be run in its snapshot."""

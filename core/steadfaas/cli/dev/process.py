@@ -36,7 +36,6 @@ class Process:
         environment: Mapping[str, str],
         tell: Callable[[str], None],
         *,
-        stop_signal: int,
         grace: float,
     ) -> None:
         self._tell = tell
@@ -44,7 +43,7 @@ class Process:
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
         self._keeper = subprocess.Popen(
             [
-                *(sys.executable, "-I", "-S", _KEEPER, str(int(stop_signal)), str(grace)),
+                *(sys.executable, "-I", "-S", _KEEPER, str(grace)),
                 *command,
             ],
             cwd=folder,

@@ -76,13 +76,16 @@ class Shelf:
             words = json.loads((place / _WORDS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
+        if not (place / _CODE).is_dir():
+            return None
         return Snapshot(version, place / _CODE, tuple(words))
 
     def keep(self, version: str) -> None:
         """Somebody may need it from now on."""
         place = self._place(version)
-        (place / _REGISTERED).touch()
-        (place / _RETIRING).unlink(missing_ok=True)
+        if place.exists():
+            (place / _REGISTERED).touch()
+            (place / _RETIRING).unlink(missing_ok=True)
 
     def retire(self, version: str) -> None:
         """Nobody needs it any more, and its record is about to go."""

@@ -20,6 +20,7 @@ class Teller:
         self._as_json = as_json
         self._write = write
         self._lock = threading.Lock()
+        self._told: dict[str, str] = {}
 
     def event(self, kind: str, text: str, version: str | None = None, **facts: object) -> None:
         """Something happened: `kind` and `facts` for programs, `text` for people."""
@@ -28,6 +29,16 @@ class Teller:
             self._line(json.dumps({"event": kind, **about, "text": text, **facts}))
         else:
             self._line(text if version is None else f"v {version[:SHORT]}  {text}")
+
+    def once(self, key: str, kind: str, text: str, version: str, **facts: object) -> None:
+        """An event, unless this was the last text about `key`."""
+        if self._told.get(key) != text:
+            self._told[key] = text
+            self.event(kind, text, version, **facts)
+
+    def forget(self, key: str) -> None:
+        """Tell about it again, even if it is the same."""
+        self._told.pop(key, None)
 
     def output(self, who: str, line: str) -> None:
         """A process of a version, or the engine, printed a line."""
