@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from steadfaas.testing.engine import SteadfaasEngine
 from tests.dev.system import until
 from tests.support import client
 
@@ -34,6 +33,7 @@ print("pid", os.getpid())
 
 @greeter.handler()
 async def greet(ctx: restate.Context, name: str) -> str:
+    await ctx.run_typed("note", lambda: name)
     awakeable, promise = ctx.awakeable()
     print("waits", name, awakeable)
     await promise
@@ -76,9 +76,9 @@ class Program:
 
 
 class Dev:
-    """`steadfaas dev` in a process of its own, and its events."""
+    """`steadfaas dev` in a process of its own, in this folder, and its events."""
 
-    def __init__(self, program: Program, admin_url: str, *words: str, **env: str) -> None:
+    def __init__(self, folder: Path, admin_url: str, *words: str, **env: str) -> None:
         self.events: list[dict[str, Any]] = []
         self._seen: dict[str, int] = {}
         path = os.pathsep.join(each for each in sys.path if each)
@@ -87,7 +87,7 @@ class Dev:
                 *(sys.executable, "-m", "steadfaas", "--admin-url", admin_url, "dev", "--json"),
                 *(words or ("greeter:app",)),
             ],
-            cwd=program.folder,
+            cwd=folder,
             env={**os.environ, "PYTHONPATH": path, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -191,7 +191,7 @@ class Dev:
             self.events.append(json.loads(line))
 
 
-def resolve(engine: SteadfaasEngine, awakeable: str) -> None:
+def resolve(ingress: str, awakeable: str) -> None:
     """Let a request go on."""
-    reply = client.post_json(engine.ingress_url, f"/restate/awakeables/{awakeable}/resolve", None)
+    reply = client.post_json(ingress, f"/restate/awakeables/{awakeable}/resolve", None)
     assert reply.status == 202, reply.body

@@ -24,7 +24,7 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.fixture
 def dev(program: Program, steadfaas_engine: SteadfaasEngine) -> Iterator[Dev]:
-    with Dev(program, steadfaas_engine.admin_url) as running:
+    with Dev(program.folder, steadfaas_engine.admin_url) as running:
         yield running
 
 
@@ -65,7 +65,7 @@ def test_what_began_on_a_version_ends_on_it(
 
     program.save("v2")
     assert dev.wait("promoted")["version"] == second
-    resolve(engine, awakeable)
+    resolve(engine.ingress_url, awakeable)
     assert early.result() == "v1 v1 Ada", "also the module that it had not loaded yet"
     dev.wait("drained", first)
     wait_gone({pid})
@@ -75,7 +75,7 @@ def test_what_began_on_a_version_ends_on_it(
 
 def test_a_kill_loses_nothing(program: Program, steadfaas_engine: SteadfaasEngine) -> None:
     engine = steadfaas_engine
-    with Dev(program, engine.admin_url) as dev:
+    with Dev(program.folder, engine.admin_url) as dev:
         first = dev.serving()
         early = engine.send("Greeter/greet", "Ada")
         _, awakeable = dev.waits("Ada")
@@ -87,11 +87,11 @@ def test_a_kill_loses_nothing(program: Program, steadfaas_engine: SteadfaasEngin
         before = deployments(engine)
         dev.kill()
         wait_gone(dev.pids())
-    resolve(engine, awakeable)
+    resolve(engine.ingress_url, awakeable)
     until("an attempt that meets nobody", lambda: early.status == "backing-off")
 
     program.save("v3")
-    with Dev(program, engine.admin_url) as dev:
+    with Dev(program.folder, engine.admin_url) as dev:
         third = dev.serving()
         assert early.result() == "v1 v1 Ada"
         assert engine.call("Greeter/version") == "v3 v3 you"
@@ -101,11 +101,11 @@ def test_a_kill_loses_nothing(program: Program, steadfaas_engine: SteadfaasEngin
         dev.kill()
 
     port = int(before[second].rstrip("/").rpartition(":")[2])
-    with occupied(port), Dev(program, engine.admin_url) as dev:
+    with occupied(port), Dev(program.folder, engine.admin_url) as dev:
         assert dev.serving() == third
         dev.wait("moved", second)
         assert deployments(engine)[second] != before[second]
-        resolve(engine, other_awakeable)
+        resolve(engine.ingress_url, other_awakeable)
         assert late.result() == "v2 v2 Bob"
         dev.wait("drained", second)
 
@@ -114,14 +114,14 @@ def test_a_version_whose_snapshot_is_gone(
     program: Program, steadfaas_engine: SteadfaasEngine
 ) -> None:
     engine = steadfaas_engine
-    with Dev(program, engine.admin_url) as dev:
+    with Dev(program.folder, engine.admin_url) as dev:
         first = dev.serving()
         waiting = engine.send("Greeter/greet", "Ada")
         dev.waits("Ada")
     place = program.folder / ".steadfaas/dev/greeter" / first
     place.rename(program.folder.parent / "elsewhere")
     program.save("v2")
-    with Dev(program, engine.admin_url) as dev:
+    with Dev(program.folder, engine.admin_url) as dev:
         dev.serving()
         text = dev.wait("missing", first)["text"]
         assert "1 invocation waits for it" in text
@@ -154,7 +154,7 @@ def test_a_command_with_its_own_engine(program: Program) -> None:
     )
 
     def run() -> Dev:
-        return Dev(program, urls[0], *words, STEADFAAS_INGRESS=f"{LOOPBACK}:{ingress}")
+        return Dev(program.folder, urls[0], *words, STEADFAAS_INGRESS=f"{LOOPBACK}:{ingress}")
 
     with run() as dev:
         version = dev.serving()
@@ -167,8 +167,7 @@ def test_a_command_with_its_own_engine(program: Program) -> None:
         until("the end of its engine", lambda: is_free(admin))
     with run() as dev:
         assert dev.serving() == version
-        resolved = client.post_json(urls[1], f"/restate/awakeables/{awakeable}/resolve", None)
-        assert resolved.status == 202
+        resolve(urls[1], awakeable)
         path = f"/restate/invocation/{sent['invocationId']}/attach"
         reply = client.request("GET", urls[1], path, timeout=30.0)
         assert reply.json() == "v1 v1 Ada"
@@ -178,7 +177,7 @@ def test_a_command_with_its_own_engine(program: Program) -> None:
 
 def test_no_engine_is_worth_another_try(program: Program) -> None:
     url = f"http://{LOOPBACK}:{free_port(())}"
-    with Dev(program, url) as dev:
+    with Dev(program.folder, url) as dev:
         code, said = dev.wait_end()
     assert code == 75
     assert f"No answer from the admin API at {url}" in said
@@ -189,7 +188,7 @@ def test_two_of_them_in_one_folder(
     program: Program, steadfaas_engine: SteadfaasEngine, dev: Dev
 ) -> None:
     dev.serving()
-    with Dev(program, steadfaas_engine.admin_url) as second:
+    with Dev(program.folder, steadfaas_engine.admin_url) as second:
         code, said = second.wait_end()
     assert code == 75
     assert "runs 'greeter' in this folder" in said

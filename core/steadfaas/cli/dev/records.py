@@ -22,11 +22,12 @@ VERSION: Final = "version"
 
 _REGISTER_SECONDS: Final = 30.0
 _RESUME_SECONDS: Final = 60.0
-_UNFINISHED: Final = (
-    "SELECT pinned_deployment_id AS id, COUNT(*) AS n FROM sys_invocation"
-    " WHERE status != 'completed' AND pinned_deployment_id IS NOT NULL"
-    " GROUP BY pinned_deployment_id"
-)
+# A stock server pins an invocation with its first stored step: before that it may be in one.
+_UNFINISHED: Final = """
+SELECT COALESCE(pinned_deployment_id, last_attempt_deployment_id) AS id, COUNT(*) AS n
+FROM sys_invocation WHERE status != 'completed'
+GROUP BY COALESCE(pinned_deployment_id, last_attempt_deployment_id)
+"""
 # An attempt met nobody at the address.
 _UNREACHABLE: Final = "RT0010"
 
@@ -138,7 +139,7 @@ class _Asked:
     def __init__(self) -> None:
         self.owners = deployment_views.newest_owners(admin.call("GET", "/services")["services"])
         rows = admin.call("POST", "/query", {"query": _UNFINISHED})["rows"]
-        self.unfinished = {row["id"]: int(row["n"]) for row in rows}
+        self.unfinished = {row["id"]: int(row["n"]) for row in rows if row.get("id")}
 
 
 def _record(deployment: dict[str, Any], facts: _Asked | None) -> Record:
