@@ -33,7 +33,7 @@ def dev(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODULE:APP | COMMAND…",
+            metavar="MODULE:APP|COMMAND",
             help="What serves the handlers: a Python ASGI application, or a command behind '--'"
             " that listens at the port in the variable PORT, or {port} in its arguments.",
         ),
@@ -70,7 +70,7 @@ def dev(
     What began on a version ends on it, from a copy of the code as it was: old versions run until
     nothing needs them any more. Run the command again, and what was left waiting goes on.
 
-    Example: steadfaas dev greeter:app --up
+    Example: steadfaas dev greeter:app
     """
     # Loaded here: nothing else needs them.
     from steadfaas.cli.dev.ignoring import Ignored
@@ -116,6 +116,7 @@ def _run(launch: Launch, tree: Tree, name: str, teller: Teller, *, up: bool) -> 
     from steadfaas.cli.dev.versions import Versions
     from steadfaas.cli.dev.watching import Watch
 
+    found = engine.answers(up=up)
     with closing(_shelf(tree.base, name)) as shelf, closing(Watch(tree)) as watch:
         own_engine: Process | None = None
         saved = watch.saved.is_set
@@ -124,7 +125,7 @@ def _run(launch: Launch, tree: Tree, name: str, teller: Teller, *, up: bool) -> 
         take = partial(_take, shelf, tree, launch, watch, teller)
         versions = Versions(shelf, records, fleet, teller, take, saved)
         try:
-            own_engine = engine.find(tree.base, teller, up=up)
+            own_engine = None if found else engine.start(tree.base, teller)
             watch.start()
             versions.sweep()
             _work(versions, watch, own_engine)

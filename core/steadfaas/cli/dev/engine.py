@@ -20,11 +20,8 @@ _LOOK_SECONDS: Final = 0.05
 _HERE: Final = ("localhost", "127.0.0.1", "::1")
 
 
-def find(base: Path, teller: Teller, *, up: bool) -> Process | None:
-    """See that an engine answers; the process if it was started for that, which `up` allows.
-
-    Raises CommandError.
-    """
+def answers(*, up: bool) -> bool:
+    """Whether there is one. Raises CommandError if not, unless one may be run (`up`)."""
     try:
         admin.call("GET", "/health")
     except CommandError as error:
@@ -33,12 +30,12 @@ def find(base: Path, teller: Teller, *, up: bool) -> Process | None:
         if not up:
             error.message += " With --up, this command runs one itself."
             raise
-        return _started(base, teller)
-    teller.event("engine", f"engine at {admin.address()[0]}", url=admin.address()[0])
-    return None
+        return False
+    return True
 
 
-def _started(base: Path, teller: Teller) -> Process:
+def start(base: Path, teller: Teller) -> Process:
+    """Run one, with its data in the folder `base`, and wait for it. Raises CommandError."""
     url, source = admin.address()
     parts = urlsplit(url)
     if parts.hostname not in _HERE or parts.port is None:

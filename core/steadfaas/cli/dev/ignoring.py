@@ -10,7 +10,7 @@ from typing import Final
 _NAMES: Final = (
     *(".git", ".hg", ".svn", ".steadfaas", "steadfaas-data", "restate-data"),
     *(".venv", "__pycache__", "*.py[co]", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox"),
-    *(".idea", ".DS_Store", "*~", "*.sw?", ".#*", "4913", "*.log"),
+    *(".idea", ".DS_Store", "*~", "*.sw?", ".#*", "4913", "*.bak", "*.log"),
 )
 # A folder with one of these is an environment, or the data of an engine.
 _GIVEAWAYS: Final = ("pyvenv.cfg", "steadfaas.db")
