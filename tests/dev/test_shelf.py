@@ -20,7 +20,7 @@ class Desk:
     def __init__(self, base: Path) -> None:
         self.base = base
         self.tree = Tree(base, (base,), Ignored())
-        self.shelf = Shelf(base, "app")
+        self.shelf = Shelf(base, "app", "http://here")
 
     def save(self, text: str) -> str:
         """The version of the program with this text."""
@@ -31,10 +31,15 @@ class Desk:
     def kept(self) -> set[str]:
         return {path.name for path in self.shelf.folder.iterdir() if path.is_dir()}
 
+    def register(self, version: str) -> None:
+        """An engine has a record of it."""
+        self.shelf.offer(version)
+        self.shelf.keep(version)
+
     def again(self) -> Shelf:
         """The shelf of the next process."""
         self.shelf.close()
-        self.shelf = Shelf(self.base, "app")
+        self.shelf = Shelf(self.base, "app", "http://here")
         return self.shelf
 
 
@@ -73,27 +78,39 @@ def test_it_is_not_for_git_nor_for_others(desk: Desk) -> None:
 
 def test_only_one_process_has_it(desk: Desk) -> None:
     with pytest.raises(InUse, match=r"^\d+$"):
-        Shelf(desk.base, "app")
-    Shelf(desk.base, "other").close()
+        Shelf(desk.base, "app", "http://there")
+    Shelf(desk.base, "other", "http://here").close()
     desk.again()
 
 
 def test_sweeping_keeps_what_somebody_may_need(desk: Desk) -> None:
-    names = ("unregistered", "recorded", "stranger", "retired", "retiring")
-    versions = {name: desk.save(name) for name in names}
-    for name in names[1:]:
-        desk.shelf.keep(versions[name])
+    # Where a kill may fall: those in the first line have no record, those in the second have one.
+    gone = ("taken", "offered", "retired")
+    recorded = ("arrived", "registered", "retiring")
+    versions = {name: desk.save(name) for name in (*gone, *recorded, "stranger")}
+    for name in ("offered", "arrived"):
+        desk.shelf.offer(versions[name])
+    for name in ("registered", "retired", "retiring", "stranger"):
+        desk.register(versions[name])
     for name in ("retired", "retiring"):
         desk.shelf.retire(versions[name])
-    # Killed between the mark and the record's end: `retiring` still has its record.
-    strangers = desk.again().sweep([versions["recorded"], versions["retiring"]])
+    strangers = desk.again().sweep(versions[name] for name in recorded)
     assert strangers == [versions["stranger"]]
-    assert desk.kept == {versions[name] for name in ("recorded", "retiring", "stranger")}
+    assert desk.kept == {versions[name] for name in (*recorded, "stranger")}
+    assert desk.again().sweep([]) == sorted(desk.kept), "it is known that somebody has them"
+
+
+def test_what_another_engine_was_told_of_is_kept(desk: Desk) -> None:
+    version = desk.save("one")
+    desk.shelf.offer(version)
+    desk.shelf.close()
+    desk.shelf = Shelf(desk.base, "app", "http://there")
+    assert desk.shelf.sweep([]) == [version]
 
 
 def test_what_is_needed_again_is_not_swept_later(desk: Desk) -> None:
     version = desk.save("one")
-    desk.shelf.keep(version)
+    desk.register(version)
     desk.shelf.retire(version)
     desk.shelf.keep(version)
     assert desk.again().sweep([]) == [version]
@@ -110,7 +127,7 @@ def test_what_a_kill_left_half_done_is_swept(desk: Desk) -> None:
 
 def test_discarding_spares_what_was_registered(desk: Desk) -> None:
     kept, gone = desk.save("one"), desk.save("two")
-    desk.shelf.keep(kept)
+    desk.shelf.offer(kept)
     for version in (kept, gone, "0" * 12):
         desk.shelf.discard(version)
     assert desk.kept == {kept}
@@ -118,7 +135,7 @@ def test_discarding_spares_what_was_registered(desk: Desk) -> None:
 
 def test_removing_twice(desk: Desk) -> None:
     version = desk.save("one")
-    desk.shelf.keep(version)
+    desk.register(version)
     desk.shelf.remove(version)
     desk.shelf.remove(version)
     desk.shelf.retire(version)

@@ -59,7 +59,7 @@ class Desk:
 
     def open(self) -> None:
         """As after a start of the command."""
-        self.shelf = Shelf(self.base, "app")
+        self.shelf = Shelf(self.base, "app", self.fake.url)
         tree = Tree(self.base, (self.base,), Ignored())
         teller = Teller(as_json=True, write=lambda line: self.events.append(json.loads(line)))
 
@@ -366,6 +366,16 @@ def test_a_removal_that_was_cut_off_is_finished(desk: Desk) -> None:
     desk.versions.sweep()
     assert desk.kept == {second}
     assert desk.kinds() == []
+
+
+def test_what_is_saved_again_is_not_removed_later(desk: Desk) -> None:
+    first = desk.registered("one")
+    desk.registered("two")
+    desk.fake.answer("DELETE", f"/deployments/dp_{first}", 503, {"message": "later"})
+    desk.versions.look()
+    desk.fake.answer("POST", f"/deployments/dp_{first}/promote", 200, {"services": [GREETER]})
+    assert desk.save("one") == first
+    assert first in desk.shelf.sweep([]), "no mark is left"
 
 
 def test_a_service_that_newer_code_lacks_keeps_its_version(desk: Desk) -> None:

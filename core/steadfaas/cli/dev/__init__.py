@@ -10,7 +10,8 @@ metadata their versions are found again; the folder `.steadfaas/dev/NAME` holds 
 change is made in an order that leaves both fit for the next start, wherever a kill falls:
 
     taken        copied beside its place, then renamed into it; the rest of a copy is swept
-    registered   marked, then registered; a snapshot with the mark is not swept
+    registered   marked as offered, registered, marked as such; what another engine may know is not
+                 swept
     retired      marked, record removed, process ended, snapshot removed; what has the mark and no
                  record is swept
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from steadfaas.cli import admin
 from steadfaas.cli.exits import CommandError, ExitCode
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _shelf(base: Path, name: str) -> Shelf:
     from steadfaas.cli.dev.shelf import InUse, Shelf
 
     try:
-        return Shelf(base, name)
+        return Shelf(base, name, admin.address()[0])
     except InUse as error:
         raise CommandError(
             f"Another 'steadfaas dev' (process {error}) runs '{name}' in this folder. Stop it, or"

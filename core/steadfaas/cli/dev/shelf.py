@@ -16,6 +16,7 @@ from steadfaas.cli.dev.snapshot import Tree, copy
 
 _CODE: Final = "code"
 _WORDS: Final = "words.json"
+_OFFERED: Final = "offered"  # to the engine that it names
 _REGISTERED: Final = "registered"
 _RETIRING: Final = "retiring"
 # Neither is a version: what is being copied, and what is being removed.
@@ -43,8 +44,9 @@ class Snapshot:
 class Shelf:
     """The snapshots of one program. Only one process at a time has it."""
 
-    def __init__(self, base: Path, name: str) -> None:
-        """Raises InUse, OSError."""
+    def __init__(self, base: Path, name: str, engine: str) -> None:
+        """`engine` is the address of that which has the records. Raises InUse, OSError."""
+        self._engine = engine
         top = base / ".steadfaas"
         top.mkdir(mode=0o700, exist_ok=True)  # code may hold secrets
         (top / ".gitignore").write_text("*\n", encoding="utf-8")
@@ -80,8 +82,12 @@ class Shelf:
             return None
         return Snapshot(version, place / _CODE, tuple(words))
 
+    def offer(self, version: str) -> None:
+        """The engine is about to be told of it."""
+        (self._place(version) / _OFFERED).write_text(self._engine, encoding="utf-8")
+
     def keep(self, version: str) -> None:
-        """Somebody may need it from now on."""
+        """There is a record of it: somebody may need it."""
         place = self._place(version)
         if place.exists():
             (place / _REGISTERED).touch()
@@ -104,8 +110,8 @@ class Shelf:
         shutil.rmtree(going, ignore_errors=True)
 
     def discard(self, version: str) -> None:
-        """Remove a snapshot that was never registered; leave any other."""
-        if not (self._place(version) / _REGISTERED).exists():
+        """Remove a snapshot that no engine was told of; leave any other."""
+        if not (self._place(version) / _OFFERED).exists():
             self.remove(version)
 
     def sweep(self, recorded: Iterable[str]) -> list[str]:
@@ -114,16 +120,24 @@ class Shelf:
         Returns the versions that are of no record here: another engine may have one.
         """
         known, strangers = set(recorded), []
-        for place in self.folder.iterdir():
+        for place in list(self.folder.iterdir()):
             name = place.name
             if name == _COPYING or name.startswith(_REMOVING):
                 shutil.rmtree(place, ignore_errors=True)
-            elif place.is_dir() and name not in known:
-                if (place / _REGISTERED).exists() and not (place / _RETIRING).exists():
-                    strangers.append(name)
-                else:
-                    self.remove(name)
+            elif name in known:
+                self.keep(name)
+            elif place.is_dir() and self._is_elsewhere(place):
+                strangers.append(name)
+            elif place.is_dir():
+                self.remove(name)
         return sorted(strangers)
+
+    def _is_elsewhere(self, place: Path) -> bool:
+        """Whether another engine may have the record that this one does not have."""
+        if (place / _RETIRING).exists() or not (place / _OFFERED).exists():
+            return False
+        offered_to = (place / _OFFERED).read_text(encoding="utf-8")
+        return (place / _REGISTERED).exists() or offered_to != self._engine
 
     def _place(self, version: str) -> Path:
         return self.folder / version

@@ -79,8 +79,10 @@ class Versions:
         version = snapshot.version
         running = self._fleet.alive(version) or self._fleet.start(snapshot, seen.ports)
         if running is not None and running.until_ready(superseded):
+            self._shelf.offer(version)
+            deployment = self._register(version, running.port)
             self._shelf.keep(version)
-            self._now_serving(snapshot, self._register(version, running.port))
+            self._now_serving(snapshot, deployment)
             return None
         self._pending = None
         if newer and running is not None:
