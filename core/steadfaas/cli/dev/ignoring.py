@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Iterable
+from fnmatch import translate
 from pathlib import Path
 from typing import Final
 
@@ -26,14 +28,14 @@ class Ignored:
 
     def __init__(self, patterns: tuple[str, ...] = ()) -> None:
         given = [pattern.removeprefix("./").rstrip("/") for pattern in patterns]
-        self._names = (*_NAMES, *(each for each in given if "/" not in each))
-        self._paths = tuple(each for each in given if "/" in each)
+        self._names = _any((*_NAMES, *(each for each in given if "/" not in each)))
+        self._paths = _any(each for each in given if "/" in each)
 
     def __call__(self, path: str) -> bool:
         """Whether it is left out, by its own name or with a folder above it."""
         parts = path.split("/")
         return any(
-            self._named(part) or self._placed("/".join(parts[: place + 1]))
+            self._names.match(part) or self._paths.match("/".join(parts[: place + 1]))
             for place, part in enumerate(parts)
         )
 
@@ -45,8 +47,7 @@ class Ignored:
         """Whether a change there cannot make another version."""
         return SHARED in path.split("/") or self(path)
 
-    def _named(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self._names)
 
-    def _placed(self, path: str) -> bool:
-        return any(fnmatchcase(path, pattern) for pattern in self._paths)
+def _any(patterns: Iterable[str]) -> re.Pattern[str]:
+    """One expression for all of them; none of them matches nothing."""
+    return re.compile("|".join(map(translate, patterns)) or r"(?!)")
