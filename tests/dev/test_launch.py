@@ -12,6 +12,8 @@ import pytest
 from steadfaas.cli.dev.launch import Launch
 from steadfaas.cli.exits import CommandError, ExitCode
 
+SERVE = Path(sys.modules[Launch.__module__].__file__ or "").with_name("serve.py")
+
 
 @pytest.mark.parametrize(
     ("words", "application", "name"),
@@ -88,9 +90,8 @@ def test_an_editable_install_leads_to_the_snapshot(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
     (site / "uvicorn.py").write_text("import sys; print(sys.argv[1:5]); print(sys.path)")
     (site / "sitecustomize.py").write_text(f"import sys; sys.path.append({str(base / 'src')!r})")
-    serve = Path(sys.modules[Launch.__module__].__file__ or "").with_name("serve.py")
     done = subprocess.run(
-        [sys.executable, serve, base, "app:app", "81"],
+        [sys.executable, SERVE, base, "app:app", "81"],
         cwd=code,
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,
@@ -102,4 +103,23 @@ def test_an_editable_install_leads_to_the_snapshot(tmp_path: Path) -> None:
     assert places[0] == str(code)
     assert str(code / "src") in places
     assert str(base / "src") not in places
-    assert str(serve.parent) not in places
+    assert str(SERVE.parent) not in places
+
+
+def test_hypercorn_where_there_is_no_uvicorn(tmp_path: Path) -> None:
+    (tmp_path / "hypercorn.py").write_text("import sys; print(sys.argv[1:4])")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-S",
+            SERVE,
+            tmp_path / "base",
+            "app:app",
+            "81",
+        ],  # without what is installed
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "['app:app', '--bind', '127.0.0.1:81']"

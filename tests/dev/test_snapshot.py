@@ -201,6 +201,13 @@ def test_large_files_are_linked_and_known_by_their_time(
     assert copy(tree(base), place).digest != copied.digest
 
 
+def test_very_many_files_are_told(base: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "MANY_FILES", 2)
+    [note] = copy(tree(base), place).notes
+    assert note.endswith("name its folders with --watch")
+    assert copy(tree(base, roots=("lib",)), place).notes == []
+
+
 def _meddle(
     monkeypatch: pytest.MonkeyPatch, meddle: Callable[[Path, int], None]
 ) -> Callable[[], int]:

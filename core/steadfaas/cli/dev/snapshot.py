@@ -20,6 +20,8 @@ from steadfaas.cli.dev.ignoring import SHARED, Ignored
 
 # Larger files are not read: they are linked, and known by size and time of change.
 LARGE_BYTES: Final = 32 * 1024 * 1024
+# Above this, somebody probably did not mean the whole folder.
+MANY_FILES: Final = 5_000
 _TRIES: Final = 5
 _REST_SECONDS: Final = 0.05
 _MEGABYTE: Final = 1024 * 1024
@@ -155,6 +157,8 @@ def _target(tree: Tree, link: Path) -> str:
 def _copy(tree: Tree, entries: dict[str, _Entry], place: Path, about: str) -> Copied:
     hashed = hashlib.sha256(about.encode())
     notes = []
+    if len(entries) > MANY_FILES:
+        notes.append("the code has very many files: name its folders with --watch")
     for name, entry in entries.items():
         source, copy_of = tree.base / name, place / name
         # Lengths keep two names from being taken for one.
