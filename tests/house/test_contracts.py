@@ -40,6 +40,7 @@ PLANTED = {
         "steadfaas_adapters",
         "import steadfaas.store",
     ),
+    "Watch mode is a client of the admin API": ("steadfaas.cli.dev", "import steadfaas.store"),
     "Adapters do not know one another": (
         "steadfaas_adapters.cloudflare",
         "import steadfaas_adapters.vercel",

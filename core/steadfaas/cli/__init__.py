@@ -31,6 +31,7 @@ from steadfaas.cli import (
     whoami,
 )
 from steadfaas.cli.commands import Command
+from steadfaas.cli.dev.command import dev
 
 app = typer.Typer(
     name="steadfaas",
@@ -55,6 +56,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(state.app, name="state")
 app.command("audit", cls=Command)(audit.audit)
 app.command("sql", cls=Command)(sql.sql)
+app.command("dev", cls=Command)(dev)
 app.command("local-lambda", cls=Command)(local_lambda.local_lambda)
 app.command("whoami", cls=Command)(whoami.whoami)
 
