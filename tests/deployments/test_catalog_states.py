@@ -9,15 +9,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from steadfaas.deployments.catalog import Catalog, Deployment, Retirement, ServiceRevision
 from steadfaas.deployments.promote import promotion
 from tests.deployments.test_catalog import deployment
 
-NAMES = ("Cart", "Shop", "Till")
-served = st.sets(st.sampled_from(NAMES))
+NAMES = ("Cart", "Shop")
+# Mostly one and the same, so that there is much to choose from.
+served = st.sampled_from([{"Cart"}, {"Cart"}, {"Cart", "Shop"}, {"Shop"}, set()])
 
 
 class Catalogue(RuleBasedStateMachine):
@@ -45,6 +47,11 @@ class Catalogue(RuleBasedStateMachine):
     def one(self, data: Any) -> Deployment:
         return self.table[data.draw(st.sampled_from(sorted(self.table)))]
 
+    @initialize()
+    def several(self) -> None:
+        for _ in range(4):
+            self.register({"Cart"})
+
     @rule(names=served)
     def register(self, names: set[str]) -> None:
         self.made += 1
@@ -68,12 +75,14 @@ class Catalogue(RuleBasedStateMachine):
                 known.services
             )
 
-    @precondition(lambda self: self.table)
+    @precondition(lambda self: self.idle())
     @rule(data=st.data())
     def retire(self, data: Any) -> None:
-        known = self.one(data)
-        if not self.catalog.active_services(known.id):
-            self.put(replace(known, retiring=Retirement(1, "ann")))
+        known = self.table[data.draw(st.sampled_from(self.idle()))]
+        self.put(replace(known, retiring=Retirement(1, "ann")))
+
+    def idle(self) -> list[str]:
+        return sorted(id for id in self.table if not self.catalog.active_services(id))
 
     @precondition(lambda self: self.table)
     @rule(data=st.data())
@@ -86,6 +95,13 @@ class Catalogue(RuleBasedStateMachine):
         known = self.one(data)
         del self.table[known.id]
         self.catalog.remove(known.id)
+
+    @precondition(lambda self: self.catalog.services())
+    @rule(data=st.data())
+    def remove_what_takes_requests(self, data: Any) -> None:
+        active = data.draw(st.sampled_from(self.catalog.services()))
+        del self.table[active.deployment_id]
+        self.catalog.remove(active.deployment_id)
 
     @invariant()
     def the_highest_that_stays_takes_new_requests(self) -> None:
@@ -114,3 +130,4 @@ class Catalogue(RuleBasedStateMachine):
 
 
 TestCatalogue = Catalogue.TestCase
+TestCatalogue.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -87,6 +87,47 @@ def test_headers_are_replaced_as_a_whole_and_never_told() -> None:
     run(test())
 
 
+def test_notes_are_replaced_as_a_whole_and_nobody_is_asked() -> None:
+    async def test() -> None:
+        async with world() as here, serving(announce(service())) as one:
+            before = await here.register(one.uri, metadata={"team": "web", "commit": "1", "a": "b"})
+            wanted = {"team": "web", "commit": "2", "c": "d"}
+            would = await modify(here, before.id, metadata=wanted, dry_run=True)
+            assert would.deployment == replace(before, metadata=wanted)
+            assert here.catalog.deployment(before.id) is before
+            done = await modify(here, before.id, metadata=wanted, actor="ann")
+            after = done.deployment
+            assert after == replace(before, metadata=wanted, changes=after.changes)
+            assert history(done) == [("ann", "metadata changed", "set: c, commit; removed: a")]
+            assert after.services is before.services
+            assert len(one.requests) == 1
+            here.writer.asked.clear()
+            assert (await modify(here, before.id, metadata=dict(wanted))).deployment is after
+            assert not here.writer.asked.is_set()
+            assert (await modify(here, before.id, metadata={})).deployment.metadata == {}
+            assert here.same_after_restart()
+
+    run(test())
+
+
+def test_secret_headers_are_replaced_as_a_whole() -> None:
+    async def test() -> None:
+        async with world() as here, serving(announce(service())) as one:
+            secrets = (("x-a", "env:A"), ("x-b", "env:B"))
+            before = await here.register(one.uri)
+            done = await modify(here, before.id, secret_headers=secrets)
+            assert done.deployment.secret_headers == secrets
+            done = await modify(here, before.id, secret_headers=())
+            assert done.deployment.secret_headers == ()
+            assert [each[2] for each in history(done)] == ["set: x-a, x-b", "removed: x-a, x-b"]
+            with pytest.raises(BadRequest, match="plain-http knows no protection"):
+                await modify(here, before.id, protection=("env:A",))
+            assert (await modify(here, before.id, protection=())).deployment is done.deployment
+            assert here.same_after_restart()
+
+    run(test())
+
+
 def test_nothing_asked_for_changes_nothing_and_writes_nothing() -> None:
     async def test() -> None:
         async with world() as here, serving(announce(service())) as one:

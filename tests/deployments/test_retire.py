@@ -270,6 +270,22 @@ def test_it_never_takes_over_by_a_removal() -> None:
     between_two(test)
 
 
+def test_a_promotion_takes_no_number_of_what_is_being_retired() -> None:
+    async def test(here: World, one: Endpoint, old: Deployment, new: Deployment) -> None:
+        async with (
+            serving(announce(service("A"))) as three,
+            serving(announce(service("A"))) as four,
+        ):
+            third, fourth = await two(here, three, four)
+            await here.registry.retirements.begin(third.id)
+            await here.registry.remove(fourth.id, force=True)
+            assert here.catalog.latest("A") is new.services["A"]
+            promoted = (await here.registry.promote(old.id)).deployment.services["A"]
+            assert (promoted.revision, third.services["A"].revision) == (4, 3)
+
+    between_two(test)
+
+
 def test_what_an_overwriting_registration_gives_up_goes_to_nobody_retired() -> None:
     async def test(here: World, one: Endpoint, old: Deployment, new: Deployment) -> None:
         async with serving(announce(service("A"))) as another:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from steadfaas.cli import admin, render
 from steadfaas.cli.commands import Json
 
-_PAGE = 1000  # what the server gives at most at once
+_PAGE: Final = 1000  # what the server gives at most at once
 
 
 def audit(

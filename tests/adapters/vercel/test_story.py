@@ -161,6 +161,26 @@ def test_a_deletion_by_the_retention_policy_pauses(
         assert "it can be restored on Vercel" in failure["message"]
 
 
+def test_another_secret_takes_the_place_of_the_first(
+    vercel: FakeVercel, engine: SteadfaasEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = vercel.project("shop")
+    shop.bypass = BYPASS
+    with served("v1") as origin:
+        made = _released(shop, origin)
+        path = f"/deployments/{register(engine, f'{made.url}{PATH}')['id']}"
+        [(header, place)] = engine.admin("GET", path)["secret_headers"].items()
+        assert place == "env:SHOP_BYPASS"
+        wanted = {"protection": ["env:OTHER"], "secret_headers": {"x-b": "env:B"}}
+        changed = engine.admin("PATCH", path, wanted)
+        assert changed["secret_headers"] == {header: "env:OTHER", "x-b": "env:B"}
+        words = ("deployments", "update", path.rpartition("/")[2], "--protection", "env:THIRD")
+        steadfaas(engine, monkeypatch, *words, "--yes")
+        assert engine.admin("GET", path)["secret_headers"] == {header: "env:THIRD"}
+        with pytest.raises(Refused, match="'protection' is invalid"):
+            engine.admin("PATCH", path, {"protection": [BYPASS]})
+
+
 def test_no_secret_is_left_anywhere(vercel: FakeVercel, engine: SteadfaasEngine) -> None:
     pytest.importorskip("datafusion", reason="the extra 'sql' is not installed")
     shop = vercel.project("shop")
