@@ -180,8 +180,8 @@ def test_several_at_once_end_like_one(here: Stock) -> None:
         shop(here, version, "[services.Shop]\nabort_timeout = '5m'")
         wanted = declared(here.file, None)
         with ThreadPoolExecutor(8) as pool:
-            codes = pool.map(lambda _: carried_out(wanted, connect()), range(8))
-            assert set(codes) == {ExitCode.DONE}
+            codes = [pool.submit(carried_out, wanted, connect()) for _ in range(8)]
+            assert {code.result() for code in codes} == {ExitCode.DONE}
         settled = here.everything()
         assert here.service("Shop")["abort_timeout"] == "5m"
         assert here.call("/Shop/greet") == version
