@@ -178,6 +178,9 @@ def _store(tx: sqlite3.Connection, inv: Invocation, chance: random.Random) -> Fa
     if status in (Status.BACKING_OFF, Status.PAUSED):
         _fail(inv, chance)
     invocations.insert(tx, inv)
+    if status is Status.SCHEDULED and waits(inv.seq):
+        inv.wants, inv.wants_until = "git:1", inv.due_at
+        invocations.want(tx, inv)
     if inv.attempt:
         _run_step(tx, inv)
     result = None
@@ -191,6 +194,11 @@ def _store(tx: sqlite3.Connection, inv: Invocation, chance: random.Random) -> Fa
         inv.seq, ids.format_invocation(inv.id), _word(status), inv.service, inv.handler, inv.key,
         inv.kind, inv.deployment, inv.created_at, result, len(inv.journal),
     )  # fmt: skip
+
+
+def waits(seq: int) -> bool:
+    """Whether one that is scheduled waits for a version."""
+    return seq % 3 == 0
 
 
 def _word(status: Status) -> str:

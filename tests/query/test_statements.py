@@ -19,7 +19,7 @@ from steadfaas import ids
 from steadfaas.query.engine import QueryFailed, execute, run, snapshot
 from steadfaas.query.schemas import SCHEMAS
 from steadfaas.store.sqlite import migrate
-from tests.query.filled import DEPLOYMENTS, World, fill
+from tests.query.filled import DEPLOYMENTS, World, fill, waits
 from tests.query.statements import Statement, Statements
 
 SIZE = 1000
@@ -56,6 +56,20 @@ def same(connection: sqlite3.Connection, statement: str, *, ordered: bool = Fals
 
 def _bag(table: pa.Table) -> Counter[str]:
     return Counter(repr(row) for row in rows(table))
+
+
+# --- what waits for a version ------------------------------------------------------------------
+
+
+def test_only_what_has_a_date_tells_when_it_starts(
+    world: World, connection: sqlite3.Connection
+) -> None:
+    asked = "SELECT id FROM sys_invocation WHERE status = 'scheduled' AND scheduled_start_at IS "
+    scheduled = world.having(status="scheduled")
+    for word, waiting in (("NULL", True), ("NOT NULL", False)):
+        expected = {fact.id for fact in scheduled if waits(fact.seq) is waiting}
+        assert expected
+        assert {row["id"] for row in rows(same(connection, asked + word))} == expected
 
 
 # --- what the official command line asks -------------------------------------------------------

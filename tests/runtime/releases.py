@@ -22,7 +22,8 @@ NEVER = (
 
 class Release:
     """One version. `extra` adds the handler `Shop/extra`; `sells=False` takes `Shop/buy` away;
-    `keyed` makes the shop an object; `private` hides it; `raw` lets `Shop/buy` take any bytes."""
+    `keyed` makes the shop an object; `private` hides it; `raw` lets `Shop/buy` take any bytes;
+    `output` is the content type that it gives."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Release:
         keyed: bool = False,
         private: bool = False,
         raw: bool = False,
+        output: str | None = None,
     ) -> None:
         self.word = word
         self.ran = [] if ran is None else ran  # (version, what)
@@ -42,6 +44,8 @@ class Release:
         cart = restate.VirtualObject("Cart")
         flow = restate.Workflow("Flow")
         options: dict[str, Any] = {"accept": "*/*", "input_serde": BytesSerde()} if raw else {}
+        if output is not None:
+            options["content_type"] = output
 
         if sells:
 

@@ -355,6 +355,20 @@ async def test_a_version_that_cannot_take_it_says_so_at_once(
     await idle(steadfaas)
 
 
+async def test_what_the_newest_version_hides_or_refuses_another_may_take(
+    steadfaas: Steadfaas,
+) -> None:
+    await deploy(steadfaas, Release("v1", private=True), V1)
+    headers = {VERSION: V2, "content-type": "image/png"}
+    call = asyncio.create_task(steadfaas.request("POST", "Shop/buy", b"bytes", headers))
+    await steadfaas.settle()
+    assert not call.done()
+    await deploy(steadfaas, Release("v2", raw=True, output="text/x-v2"), V2)
+    reply = await call
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/x-v2")
+    assert (await post(steadfaas, "Shop/buy", "x", x_steadfaas_version=V1)).status == 400
+
+
 async def test_only_a_deployment_of_the_service_counts(steadfaas: Steadfaas) -> None:
     """One commit may make several deployments; which comes first is chance."""
     await deploy(steadfaas, Release("v1"), V1)

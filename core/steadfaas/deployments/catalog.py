@@ -280,7 +280,7 @@ class Catalog:
             active_of.setdefault(active[name].deployment_id, []).append(active[name])
         self._deployments, self._ordered = table, sorted(table.values(), key=_age)
         self._revisions, self._active, self._active_of = revisions, active, active_of
-        self._carriers = _carriers(table.values())
+        self._carriers = _carriers(table, revisions)
         self.version += 1
 
     def _exchange(self, id: str, after: Deployment | None) -> None:
@@ -348,13 +348,14 @@ def _served(deployment: Deployment | None) -> set[str]:
     return set() if deployment is None else set(deployment.services)
 
 
-def _carriers(deployments: Iterable[Deployment]) -> _Carriers:
+def _carriers(
+    table: Mapping[str, Deployment], revisions: Mapping[str, list[ServiceRevision]]
+) -> _Carriers:
     found: _Carriers = {}
-    for deployment in deployments:
-        for key in _carried(deployment):
-            found.setdefault(key, []).append(deployment.services[key[0]])
-    for known in found.values():
-        known.sort(key=_revision_number)
+    for name, known in revisions.items():
+        for revision in known:
+            for version in table[revision.deployment_id].versions:
+                found.setdefault((name, version), []).append(revision)
     return found
 
 

@@ -187,6 +187,10 @@ class Ingress:
 
     async def _call(self, wanted: Request, handler: Handler) -> http1.Reply:
         accepted, output = await self._engine.call(wanted)
+        if wanted.wanted is not None:
+            carriers = self._engine.catalog.carriers(wanted.service, wanted.wanted.version)
+            landed = preferred(carriers, wanted.handler)
+            handler = landed.handlers.get(wanted.handler, handler) if landed else handler
         if accepted.existing is not None and wanted.kind is Kind.WORKFLOW_RUN:
             error = RequestError("the workflow method was already invoked", status=409)
             return ingress_problem(error, source=INVOCATION, invocation_id=accepted.id)
