@@ -503,6 +503,19 @@ def test_what_the_engine_forgot(desk: Desk) -> None:
     assert desk.asked("POST", "/deployments")[-1].body["metadata"]["version"] == second
 
 
+def test_what_is_refused_after_the_engine_forgot_it_is_tried_with_the_next_save(
+    desk: Desk,
+) -> None:
+    version = desk.registered("one")
+    desk.forgets(version)
+    desk.fake.answer("POST", "/deployments", 400, {"message": "no"})
+    desk.versions.look()
+    assert desk.kinds()[-2:] == ["forgotten", "refused"]
+    desk.fake.answer("POST", "/deployments", 201, {"id": "dp_x", "services": [GREETER]})
+    assert desk.save("one") == version
+    assert desk.kinds()[-2:] == ["started", "serving"]
+
+
 def test_deployments_of_others_are_left_alone(desk: Desk) -> None:
     first = desk.registered("one")
     other = desk.known("0" * 12, 20_001, unfinished=0)

@@ -143,6 +143,8 @@ class Versions:
     def _not_registered(self, snapshot: Snapshot, error: CommandError) -> None:
         if error.exit_code is not ExitCode.TRY_LATER:
             self._pending = None
+            if self._is_serving(snapshot.version):
+                self._serving = None  # the engine had forgotten it
             self._teller.event("refused", f"is refused: {error.message}", snapshot.version)
         elif error.status is None:
             self._tell_away(error)

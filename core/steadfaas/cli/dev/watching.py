@@ -50,10 +50,10 @@ class Watch:
             self._thread.join(2.0)
 
     def _run(self) -> None:
-        # Loaded here: no other command needs it.
-        from watchfiles import watch
-
         try:
+            # Loaded here: no other command needs it.
+            from watchfiles import watch
+
             for changes in watch(
                 *self._tree.roots,
                 watch_filter=lambda _, path: self._matters(path),
