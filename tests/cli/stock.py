@@ -15,8 +15,15 @@ from typer.testing import CliRunner, Result
 from steadfaas.cli import app
 from steadfaas.testing import LocalLambda
 from tests.support import client
-from tests.support.npm import NpmParts
-from tests.support.processes import EngineServer, PythonService, RestateServer
+from tests.support.npm import CHECKOUT, NpmParts
+from tests.support.ports import free_port
+from tests.support.processes import (
+    EngineServer,
+    NodeService,
+    Probe,
+    PythonService,
+    RestateServer,
+)
 
 Json = dict[str, Any]
 _JSON = {"content-type": "application/json", "accept": "application/json"}
@@ -58,6 +65,29 @@ class ClerkService(PythonService):
         """Those that handlers have waited for, in order."""
         lines = map(json.loads, self.effects_path.read_text().splitlines())
         return [line["awakeable"] for line in lines if "awakeable" in line]
+
+
+class Http2Service(NodeService):
+    """`tests/services/http2_app.mjs`."""
+
+    name = "http2-service"
+
+    def __init__(self, work_dir: Path, parts: NpmParts) -> None:
+        super().__init__(work_dir, parts)
+        self._health_port = free_port()
+
+    def command(self) -> list[str]:
+        """The same Node with another application."""
+        node, _ = super().command()
+        return [node, str(CHECKOUT / "tests" / "services" / "http2_app.mjs")]
+
+    def environment(self) -> Mapping[str, str]:
+        """Where it tells that it listens."""
+        return {**super().environment(), "TEST_HEALTH_PORT": str(self._health_port)}
+
+    def probes(self) -> list[Probe]:
+        """Probes speak HTTP/1.1."""
+        return [Probe(self._health_port, "/")]
 
 
 class RestateWithLambda(RestateServer):

@@ -17,7 +17,7 @@ from steadfaas.cli.exits import ExitCode
 from steadfaas.cli.rollout.options import declared
 from steadfaas.cli.rollout.server import connect
 from steadfaas.testing import LocalLambda
-from tests.cli.stock import Stock, stock
+from tests.cli.stock import Http2Service, Stock, stock
 from tests.support.npm import NpmParts
 from tests.support.processes import SteadfaasServer
 
@@ -246,6 +246,26 @@ def test_code_that_may_change_is_registered_again_when_its_interface_did(here: S
     assert here.run("apply").stdout == "Unchanged: 1 deployment.\n"
 
 
+def test_endpoints_that_speak_http2_only_are_deployed_and_promoted(
+    here: Stock, tmp_path: Path, npm_parts: NpmParts
+) -> None:
+    with (
+        Http2Service(tmp_path / "first", npm_parts) as first,
+        Http2Service(tmp_path / "second", npm_parts) as second,
+    ):
+        more = ("", "", 'headers = { x-a = "b" }\n[services.LongLived]\ninactivity_timeout = "2m"')
+        for service, keys in zip((first, second, first), more, strict=True):
+            here.write(ONE.format(shop=service.url, more=keys))
+            here.run("apply")
+            assert here.run("apply").stdout == "Unchanged: 1 deployment.\n"
+            known = here.deployments()[service.url]
+            assert (known["http_version"], known["protocol_type"]) == ("HTTP/2.0", "BidiStream")
+            assert here.service("LongLived")["deployment_id"] == known["id"]
+            assert here.call("/LongLived/greet") == "hello"
+        assert known["additional_headers"] == {"x-a": "b"}
+        assert here.service("LongLived")["inactivity_timeout"] == "2m"
+
+
 def test_what_cannot_be_reached_changes_nothing(here: Stock) -> None:
     here.write(ONE.format(shop="http://127.0.0.1:1/", more=""))
     done = here.run("apply", code=1)
@@ -380,9 +400,28 @@ def test_what_takes_new_requests_again_is_not_removed(
 
     monkeypatch.setattr(admin, "ask", ask)
     done = here.run("gc")
-    assert f"{first}: it takes the new requests of Greeter" in done.stdout
+    assert f"{first}: it is active: 0 unfinished" in done.stdout
+    assert "takes the new requests of Greeter" in done.stdout
     assert set(here.deployments()) == {first, second}
     assert here.on_lambda("Greeter") == ["1", "2"]
+
+
+def test_a_version_is_retired_by_hand_if_it_is_drained(here: Stock) -> None:
+    here.write('[[deployments]]\nname = "greeter"\ntarget = "lambda:Greeter@live"')
+    first = here.release("Greeter", "v1")
+    here.run("apply")
+    held = here.send("/Greeter/wait", until="suspended")
+    id = here.deployments()[first]["id"]
+    for state in ("active", "draining"):
+        refused = here.plain("deployments", "retire", id, "--yes", code=1)
+        assert f"{id} is not drained: {state}: 1 unfinished (1 suspended)" in refused.stderr
+        here.release("Greeter", "v2")
+        here.run("apply")
+    here.ask("PATCH", f"/invocations/{held}/kill")
+    here.wait(lambda: here.status(held) == "completed")
+    assert f"Retired {first}" in here.plain("deployments", "retire", id, "--yes").stdout
+    assert first not in here.deployments()
+    assert "1" not in here.on_lambda("Greeter")
 
 
 class Killed(BaseException):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from steadfaas.cli import admin, platforms
+from steadfaas.cli import admin, drain, platforms
 from steadfaas.cli.exits import CommandError, ExitCode
 from steadfaas.cli.register import address
 from steadfaas.cli.rollout import stock_sql
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # What a registration gives, and the view of a deployment has under the same name.
 _REGISTERED: Final = ("additional_headers", "metadata", "assume_role_arn", "auth")
+# What it says of an endpoint that gave none it understands.
+_NO_ANSWER: Final = frozenset({"META0003", "META0014"})
 _CODES: Final = re.compile(r"(\[[A-Z]+\d+\] )+")
 # What AWS's client adds to a failure is a page of its insides.
 _LONGEST_SENTENCE: Final = 300
@@ -40,8 +42,10 @@ class Stock(Rolled):
 
     def _deployments(self) -> list[Known]:
         listed = admin.call("GET", "/deployments")["deployments"]
+        services = admin.call("GET", "/services")["services"]
+        owners = {view["name"]: view["deployment_id"] for view in services}
         needs = stock_sql.needs()
-        return [_with_needs(view, needs.get(view["id"], {})) for view in listed]
+        return [_known(view, needs.get(view["id"], {}), owners) for view in listed]
 
     def deployment(self, id: str) -> Known | None:
         """One deployment as it is now; None if it is gone."""
@@ -51,7 +55,8 @@ class Stock(Rolled):
             if error.status == 404:
                 return None
             raise
-        return _with_needs(view, stock_sql.needs().get(id, {}))
+        owners = {each["name"]: self._owner(each["name"]) for each in view["services"]}
+        return _known(view, stock_sql.needs().get(id, {}), owners)
 
     def blockers(self, known: Known) -> list[str]:
         """The first of the invocations that a deployment waits for."""
@@ -127,7 +132,14 @@ class Stock(Rolled):
             return super()._register(body)
         except CommandError as error:
             error.message = _sentence(error.message)
-            raise
+            if error.code not in _NO_ANSWER or not body.get("use_http_11"):
+                raise
+            first = error
+        # This server speaks HTTP/2 as well, and so do endpoints that were made for it.
+        try:
+            return super()._register({**body, "use_http_11": False})
+        except CommandError:
+            raise first from None
 
     # --- changing ------------------------------------------------------------------------------
 
@@ -155,13 +167,10 @@ class Stock(Rolled):
     def begin_retirement(self, id: str, evidence: Json) -> None:
         """Look once more: this server knows no retirement, and removes what it is told to."""
         found = self.deployment(id)
-        if found is None:
-            return
-        taken = [name for name in found.revisions if self._owner(name) == id]
-        if taken:
-            raise _needed(f"it takes the new requests of {', '.join(taken)}")
-        if found.unfinished:
-            raise _needed(f"{found.unfinished} unfinished need it")
+        if found is not None and found.view["drain"]["state"] != "drained":
+            # As our engine refuses it.
+            why = drain.one_line(found.view["drain"])
+            raise CommandError(f"it is {why}", ExitCode.REFUSED, status=409)
 
     def artifact_removed(self, id: str, evidence: Json) -> None:
         """This server keeps no record of it."""
@@ -175,14 +184,19 @@ class Stock(Rolled):
         unless_gone(lambda: admin.call("DELETE", path, query={"force": True}))
 
 
-def _with_needs(view: Json, needs: Mapping[str, int]) -> Known:
+def _known(view: Json, needs: Mapping[str, int], owners: Mapping[str, str | None]) -> Known:
+    """A deployment with as much of a drain state as this server tells."""
+    names = sorted(each["name"] for each in view["services"])
+    active = [name for name in names if owners.get(name) == view["id"]]
     unfinished = sum(needs.values())
-    return known({**view, "drain": {"unfinished": unfinished, "counts": dict(needs)}})
-
-
-def _needed(why: str) -> CommandError:
-    # As our engine refuses it.
-    return CommandError(why, ExitCode.REFUSED, status=409)
+    state = "active" if active else "draining" if unfinished else "drained"
+    told = {
+        "state": state,
+        "unfinished": unfinished,
+        "counts": dict(needs),
+        "active_services": active,
+    }
+    return known({**view, "drain": told})
 
 
 def _is_mutable(found: EndpointReference) -> bool:
