@@ -11,7 +11,7 @@ import pytest
 from steadfaas.deployments import audit
 from steadfaas.deployments.catalog import Deployment, Retirement
 from steadfaas.deployments.drain import DrainState
-from steadfaas.deployments.register import Connection, Modification, Registration
+from steadfaas.deployments.register import Connection, Modification, Outcome, Registration
 from steadfaas.errors import Conflict, NotFound, RequestError, StoreError
 from steadfaas.machine.status import Status
 from tests.deployments.audited import actions, entries
@@ -181,8 +181,8 @@ def test_an_unknown_deployment() -> None:
         lambda here, id, uri: here.registry.promote(id),
         lambda here, id, uri: here.registry.promote(id, dry_run=True),
         lambda here, id, uri: here.registry.register(Registration(uri)),
-        lambda here, id, uri: here.registry.register(Registration(uri, dry_run=True)),
         lambda here, id, uri: here.registry.register(Registration(uri, force=True)),
+        lambda here, id, uri: here.registry.register(Registration(uri, force=True, dry_run=True)),
         lambda here, id, uri: here.registry.modify(Modification(id, metadata={"a": "b"})),
         lambda here, id, uri: here.registry.modify(Modification(id, overwrite=True, dry_run=True)),
     ],
@@ -202,6 +202,18 @@ def test_while_it_is_retired_nobody_gets_it_back(attempt: Any, gone: bool) -> No
         )
         assert here.catalog.deployments() == [begun, new]
         assert len(one.requests) == asked, "its endpoint is not even asked"
+
+    between_two(test)
+
+
+def test_who_only_asks_for_it_sees_how_far_its_retirement_has_come() -> None:
+    async def test(here: World, one: Endpoint, old: Deployment, new: Deployment) -> None:
+        asked = len(one.requests)
+        for step in (here.registry.retirements.begin, here.registry.retirements.artifact_removed):
+            retiring = await step(old.id)
+            told = await here.registry.register(Registration(one.uri, dry_run=True))
+            assert (told.deployment, told.outcome) == (retiring, Outcome.UNCHANGED)
+        assert len(one.requests) == asked
 
     between_two(test)
 

@@ -27,7 +27,7 @@ READS_ALL = {
     ("invocations", "count_waiting"),
 }
 # These gather rows of a page or of a list that they were given.
-GATHER: Final = {("deployments", "briefs"), ("status", "handlers"), ("callers", "not_begun")}
+GATHER: Final = {("deployments", "briefs"), ("status", "handlers")}
 
 
 def _uses(module: Path) -> set[str]:

@@ -112,7 +112,7 @@ class Registry:
         # The table holds a lock only as long as somebody here does.
         lock = self._endpoints.setdefault(identity, asyncio.Lock())
         async with lock:
-            known = self._plans.find(reference, headers)
+            known = self._plans.known(request, reference)
             if known is not None and not request.force:
                 return Registered(known, Outcome.UNCHANGED)
             discovered = await self._discover(reference, request.connection)

@@ -1,7 +1,7 @@
 """Who calls the handlers of a service: what the journals of unfinished invocations tell.
 
-Long looks come in pages, and whoever asks lets others have their turn in between. What is found is
-true for its moment only.
+Long looks come in pages of so many journal entries, and whoever asks lets others have their turn in
+between. What is found is true for its moment only.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from steadfaas.store import sql
+from steadfaas.store.invocations import SPAN
 from steadfaas.store.port import Reader
-from steadfaas.store.status import unfinished_pages
 from steadfaas.wire import messages as m
 from steadfaas.wire.codec import decode
 from steadfaas.wire.messages import MessageType as T
 
 _Q: Final = sql.load("callers")
+# Journal entries of a page, and the most invocations: about a millisecond.
 _PAGE: Final = 1000
+_INVOCATIONS: Final = 100
 _CALLS: Final[dict[int, type[m.CallCommand | m.OneWayCallCommand]]] = {
     int(T.CALL): m.CallCommand,
     int(T.ONE_WAY_CALL): m.OneWayCallCommand,
@@ -36,18 +38,33 @@ class Calls:
 
 
 def pages(reader: Reader, service: str, page: int = _PAGE) -> Iterator[Calls]:
-    """What each page of unfinished invocations adds; all of them together are the answer."""
-    for after, end in unfinished_pages(reader, page):
-        yield _page(reader, service, after, end)
+    """What `page` journal entries of unfinished invocations add, and the next ones; all of them
+    together are the answer."""
+    after = -1
+    while rows := reader.execute(_Q.unfinished, (after, _INVOCATIONS)).fetchall():
+        found, looked_at = Calls(), 0
+        for seq, deployment, own, handler, entries in rows:
+            after = seq
+            if deployment is None:
+                found.not_begun.update([handler] if own == service else [])
+                continue
+            names: set[str] = set()
+            for first in range(0, entries, page):
+                if looked_at >= page:
+                    yield found
+                    found, looked_at = Calls(), 0
+                part = min(page, entries - first)
+                names |= _called(reader, service, seq, first, part)
+                looked_at += part
+            found.by_deployment.update((name, deployment) for name in names)
+            if looked_at >= page:
+                break  # the next ones may be others by then
+        yield found
 
 
-def _page(reader: Reader, service: str, after: int, end: int) -> Calls:
-    found = Calls()
-    seen: set[tuple[int, str]] = set()
-    for seq, deployment, frame_type, payload in reader.execute(_Q.calls, (after, end, *_CALLS)):
-        called = decode(_CALLS[frame_type], payload)
-        if called.service_name == service and (seq, called.handler_name) not in seen:
-            seen.add((seq, called.handler_name))
-            found.by_deployment[called.handler_name, deployment] += 1
-    found.not_begun.update(dict(reader.execute(_Q.not_begun, (after, end, service))))
-    return found
+def _called(reader: Reader, service: str, seq: int, first: int, number: int) -> set[str]:
+    """The handlers of a service that a part of a journal calls."""
+    start = seq * SPAN + first
+    rows = reader.execute(_Q.calls, (start, start + number, *_CALLS, service.encode()))
+    calls = [decode(_CALLS[frame_type], payload) for frame_type, payload in rows]
+    return {call.handler_name for call in calls if call.service_name == service}
