@@ -100,7 +100,7 @@ TABLE: dict[str, tuple[Any, Any, list[str], bool]] = {
     "a handler renamed": (
         BUY,
         service_of(purchase=(Order, int)),
-        ["+ handler purchase", "- handler buy (refused without --breaking)"],
+        ["+ handler purchase", "- handler buy (breaking)"],
         True,
     ),
     "what it takes and gives": (
@@ -126,7 +126,7 @@ TABLE: dict[str, tuple[Any, Any, list[str], bool]] = {
     "a type": (
         keyed("exclusive"),
         plain(),
-        ["~ type is Service now, was VirtualObject (refused without --breaking)"],
+        ["~ type is Service now, was VirtualObject (breaking)"],
         True,
     ),
     "the kind of a handler": (

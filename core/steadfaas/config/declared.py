@@ -26,8 +26,8 @@ from steadfaas.config.values import (
     Word,
     described,
 )
-from steadfaas.deployments.headers import reason_against_header
 from steadfaas.durations import format_duration
+from steadfaas.wire.header_rules import reason_against_header
 
 __all__ = [
     "Declared",

@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from steadfaas.config.values import Table, described
-from steadfaas.deployments.secrets import is_engines_own, is_reference
+from steadfaas.wire.header_rules import is_engines_own, is_reference
 
 SECRET: Final = '{ env = "NAME" } or { file = "PATH" }'
 

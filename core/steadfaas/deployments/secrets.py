@@ -15,11 +15,9 @@ from typing import Final
 
 from steadfaas.deployments.headers import Headers, additional_headers
 from steadfaas.errors import AttemptFailure, BadRequest, Verdict
+from steadfaas.wire.header_rules import is_engines_own, is_reference
 from steadfaas.wire.jsonshape import show
 
-_REFERENCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,255}|file:[\x21-\x7e]{1,1024}")
-# Who reaches the admin API must not get at what the engine itself works with.
-_OURS: Final = re.compile(r"env:(?:STEADFAAS|AWS)_")
 _VALUE: Final = re.compile(r"[\x20-\x7e]{1,16384}")
 
 
@@ -39,16 +37,6 @@ def secret_headers(given: Mapping[str, str]) -> Headers:
                 " must say where the secret stands, 'env:NAME' or 'file:PATH'."
             )
     return headers
-
-
-def is_reference(text: str) -> bool:
-    """Whether a text says where a secret stands."""
-    return bool(_REFERENCE.fullmatch(text))
-
-
-def is_engines_own(reference: str) -> bool:
-    """Whether it is what the engine itself works with, which no endpoint gets."""
-    return bool(_OURS.match(reference))
 
 
 def looked_up(headers: Headers, *, here: str = "where the engine runs") -> dict[str, str]:
