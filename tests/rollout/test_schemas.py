@@ -622,3 +622,14 @@ def test_long_lists_of_values_are_cut() -> None:
     many = {"enum": [f"value {number}" for number in range(9)]}
     (found,) = inputs(many, {"enum": ["value 0"]})
     assert found.message.endswith("'value 4', 'value 5' and 3 more")
+
+
+def test_a_change_in_a_model_that_is_used_everywhere_is_told_for_a_few_places() -> None:
+    def document(zip: Any) -> dict[str, Any]:
+        used = {"$ref": "#/$defs/Address"}
+        deep = obj(inner=obj(home=used))
+        places = {name: used for name in ("billing", "shipping", "home", "work")}
+        return {**obj(deep=deep, **places), "$defs": {"Address": obj(zip=zip)}}
+
+    told_of = [line.partition(":")[0] for line in told(document(STR), document(INT))]
+    assert sorted(told_of) == ["$.billing.zip", "$.home.zip", "$.work.zip"]
