@@ -30,6 +30,12 @@ def arr(items: Any, **rules: Any) -> dict[str, Any]:
     return {"type": "array", "items": items, **rules}
 
 
+def _patterned(rest: Any) -> dict[str, Any]:
+    """A map whose names begin with `a`, and a rule that is written beside that."""
+    names = {"patternProperties": {"^a": STR}, "additionalProperties": False}
+    return {"type": "object", "allOf": [names, {"additionalProperties": rest}]}
+
+
 # before, after, what is told on the way there, what on the way back
 TABLE: dict[str, tuple[Any, Any, list[str], list[str]]] = {
     "no schema": (
@@ -371,6 +377,24 @@ TABLE: dict[str, tuple[Any, Any, list[str], list[str]]] = {
             f"$(string): maximum length lowered from 4 to 3 | {LOST}",
         ],
     ),
+    "oneOf with tags that may be missing": (
+        {"oneOf": [obj(k={"const": 1}), obj(k={"const": 2})]},
+        {"anyOf": [obj(k={"const": 1}), obj(k={"const": 2})]},
+        [f"$(k={tag}): the rule by 'oneOf' is gone | widened, unknown" for tag in (1, 2)],
+        [f"$(k={tag}): has a rule by 'oneOf' now | unknown, narrowed" for tag in (1, 2)],
+    ),
+    "patterns of names that are combined": (
+        _patterned({"maxLength": 3}),
+        _patterned({"maxLength": 2}),
+        [f"$: cannot be compared: patterns of names are combined | {UNKNOWN}"],
+        [f"$: cannot be compared: patterns of names are combined | {UNKNOWN}"],
+    ),
+    "a property that had to be there must not": (
+        obj(("a",), a=STR),
+        obj(a=False),
+        [f"$.a: is no longer allowed | {BOTH}"],
+        [f"$.a: is required now | {BOTH}"],
+    ),
     "allOf": (
         {"allOf": [obj(a=STR), obj(b=STR)]},
         {"allOf": [obj(a=STR), obj(("b",), b=STR)]},
@@ -546,6 +570,25 @@ def test_what_differs_deep_in_turns_is_found() -> None:
     assert told(turns(INT), turns(NUM)) == [f"$.end: may have fractions now | {WON}"]
 
 
+def test_what_was_assumed_in_a_vain_attempt_is_not_remembered() -> None:
+    """Which alternative became which is found by trying. P1 is tried with P2, and Q1 with Q2 on the
+    way, which differ in nothing as long as P1 and P2 do not. They do."""
+    models = {
+        "P1": obj(q={"$ref": "#/$defs/Q1"}, v=STR),
+        "P2": obj(q={"$ref": "#/$defs/Q2"}, v=INT),
+        "Q1": obj(p={"$ref": "#/$defs/P1"}),
+        "Q2": obj(p={"$ref": "#/$defs/P2"}),
+    }
+
+    def document(y: str) -> dict[str, Any]:
+        either = {"anyOf": [{"$ref": "#/$defs/P1"}, {"$ref": "#/$defs/P2"}]}
+        return {**obj(x=either, y={"$ref": f"#/$defs/{y}"}), "$defs": models}
+
+    assert told(document("Q1"), document("Q2")) == [
+        f"$.y.p.v: must be an integer now, was a string | {BOTH}"
+    ]
+
+
 def test_a_schema_that_is_only_itself_is_unknown() -> None:
     loop = {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"$ref": "#/$defs/A"}}}
     assert {each.effect for each in inputs(loop, STR)} == {Effect.UNKNOWN}
@@ -579,3 +622,14 @@ def test_long_lists_of_values_are_cut() -> None:
     many = {"enum": [f"value {number}" for number in range(9)]}
     (found,) = inputs(many, {"enum": ["value 0"]})
     assert found.message.endswith("'value 4', 'value 5' and 3 more")
+
+
+def test_a_change_in_a_model_that_is_used_everywhere_is_told_for_a_few_places() -> None:
+    def document(zip: Any) -> dict[str, Any]:
+        used = {"$ref": "#/$defs/Address"}
+        deep = obj(inner=obj(home=used))
+        places = {name: used for name in ("billing", "shipping", "home", "work")}
+        return {**obj(deep=deep, **places), "$defs": {"Address": obj(zip=zip)}}
+
+    told_of = [line.partition(":")[0] for line in told(document(STR), document(INT))]
+    assert sorted(told_of) == ["$.billing.zip", "$.home.zip", "$.work.zip"]

@@ -6,6 +6,7 @@ The zod documents are what zod 4.6 (`toJSONSchema`) and zod-to-json-schema 3.25 
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from tests.house.checkout import ROOT
 from tests.rollout.announced import schemas_of
 from tests.rollout.telling import told
 
@@ -238,6 +240,30 @@ def test_models_of_pydantic(case: str) -> None:
     before, after, expected = PYDANTIC[case]
     for side in (0, 1):
         assert told(schemas_of(before, before)[side], schemas_of(after, after)[side]) == expected
+
+
+# --- the page about it -------------------------------------------------------------------------
+
+DOCUMENTED = (
+    (model(note=str), model(note=str | None)),
+    (model(), model(zip=str)),
+    (model(color=Color), model(color=MoreColors)),
+    (model(n=Annotated[int, Field(le=10)]), model(n=Annotated[int, Field(le=5)])),
+    (
+        model(id=Annotated[str, Field(pattern="^a")]),
+        model(id=Annotated[str, Field(pattern="^b")]),
+    ),
+)
+
+
+def test_the_page_tells_what_is_told() -> None:
+    page = (ROOT / "core/docs/interfaces.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\$.*)` \| (\w+) \| (\w+) \|$", page, re.MULTILINE)
+    assert [f"{said} | {sent}, {received}" for said, sent, received in rows] == [
+        line
+        for before, after in DOCUMENTED
+        for line in told(schemas_of(before, before)[0], schemas_of(after, after)[0])
+    ]
 
 
 # --- zod ---------------------------------------------------------------------------------------

@@ -199,3 +199,25 @@ def test_numbers_that_no_json_has_are_unknown() -> None:
     for number in (float("nan"), float("inf"), 10**5_000):
         found = inputs({"maximum": 1}, {"maximum": number})
         assert {each.effect for each in found} == {Effect.UNKNOWN}
+
+
+def test_many_models_that_use_one_another_are_compared() -> None:
+    """More ways than could be walked lead to the one change."""
+
+    def models(last: Any) -> Any:
+        count = 30
+        defs = {
+            f"M{place}": {
+                "properties": {
+                    "next": {"$ref": f"#/$defs/M{place + 1}"},
+                    "back": {"$ref": f"#/$defs/M{place // 2}"},
+                    "also": {"items": {"$ref": f"#/$defs/M{place + 1}"}},
+                },
+            }
+            for place in range(count)
+        }
+        return {"$ref": "#/$defs/M0", "$defs": {**defs, f"M{count}": {"const": last}}}
+
+    found = inputs(models(1), models(2))
+    assert {each.effect for each in found} == {Effect.BREAKING, Effect.WIDENED}
+    assert len(found) <= 12

@@ -12,7 +12,7 @@ not, and so is one pattern that replaces another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -84,4 +84,4 @@ def _changes(before: Any, after: Any) -> list[Change]:
             changes = Walk().compare(Document(old).schema, Document(new).schema)
         except TooLarge:
             changes = [unclear("the schemas are too entangled")]
-    return below("$", dict.fromkeys(changes))
+    return below("$", dict.fromkeys(replace(change, origin=None) for change in changes))

@@ -8,12 +8,12 @@ alternatives of a `oneOf` exclude one another is a rule of its own, see `rules.p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from steadfaas.rollout.allowed.documents import Place, PlaceId, Schema, Unclear
-from steadfaas.rollout.allowed.json_values import kind_of, member
+from steadfaas.rollout.allowed.json_values import Values, by_key, kind_of
 from steadfaas.rollout.allowed.keywords import KINDS
 
 _ANY: Final = frozenset(kind for kinds in KINDS.values() for kind in kinds)
@@ -30,7 +30,7 @@ class Alternative:
     type: str
     places: tuple[Place, ...]
     integral: bool = False
-    values: tuple[Any, ...] | None = None
+    values: Values | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Reader:
 
     def __init__(self) -> None:
         self._read: dict[tuple[PlaceId, ...], tuple[Alternative, ...]] = {}
-        self.exclusive: dict[
-            PlaceId, bool
-        ] = {}  # kept by `members.py`, for each place with a `oneOf`
+        # Kept by `members.py`: for places with a `oneOf`, and for objects.
+        self.exclusive: dict[PlaceId, bool] = {}
+        self.tags: dict[tuple[PlaceId, ...], Mapping[str, Values]] = {}
 
     def alternatives(self, schema: Schema) -> tuple[Alternative, ...]:
         """What a schema allows; none if it allows nothing. Raises Unclear."""
@@ -125,22 +125,21 @@ def _alternatives(branches: Iterable[_Branch]) -> Iterator[Alternative]:
                 continue
             seen.add(key)
             values = _values(type, kinds, branch.places)
-            if values != ():
+            if values != {}:
                 yield Alternative(type, branch.places, kinds == KINDS["integer"], values)
 
 
-def _values(type: str, kinds: frozenset[str], places: tuple[Place, ...]) -> tuple[Any, ...] | None:
-    lists: list[list[Any]] = [list(_FEW[type])] if type in _FEW else []
+def _values(type: str, kinds: frozenset[str], places: tuple[Place, ...]) -> Values | None:
+    lists = [by_key(_FEW[type])] if type in _FEW else []
     for place in places:
         if "enum" in place.value:
-            lists = [*lists, place.value["enum"]]
+            lists.append(by_key(place.value["enum"]))
         if "const" in place.value:
-            lists = [*lists, [place.value["const"]]]
+            lists.append(by_key([place.value["const"]]))
     if not lists:
         return None
-    found: list[Any] = []
-    for value in lists[0]:
-        among_all = all(member(value, others) for others in lists[1:])
-        if among_all and kind_of(value) in kinds and not member(value, found):
-            found.append(value)
-    return tuple(found)
+    return {
+        key: value
+        for key, value in lists[0].items()
+        if kind_of(value) in kinds and all(key in others for others in lists)
+    }

@@ -7,7 +7,7 @@ cannot be told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
 
@@ -23,6 +23,7 @@ class Change:
     allows: bool | None
     assumed: bool = False
     path: str = ""
+    origin: Hashable = None  # what was compared when it was found, see `memory.py`
 
 
 def tighter(message: str) -> Change:

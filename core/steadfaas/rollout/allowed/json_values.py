@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Final
-
-from steadfaas.rollout.allowed.keywords import is_number
 
 _SHOWN: Final = 5
 _WIDEST: Final = 40
@@ -25,20 +23,29 @@ def kind_of(value: Any) -> str:
     return "array" if isinstance(value, list) else "object"
 
 
+def key_of(value: Any) -> Hashable:
+    """A key that is the same for values that are: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(value, dict):
+        return "object", frozenset((name, key_of(inner)) for name, inner in value.items())
+    if isinstance(value, list):
+        return "array", tuple(map(key_of, value))
+    return isinstance(value, bool), value
+
+
 def equal(one: Any, other: Any) -> bool:
-    """Whether two values are the same. 1 and 1.0 are, 1 and true are not."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(equal, one, other))
-    if is_number(one) and is_number(other):
-        return bool(one == other)
-    return type(one) is type(other) and bool(one == other)
+    """Whether two values are the same."""
+    return key_of(one) == key_of(other)
 
 
-def member(value: Any, values: Iterable[Any]) -> bool:
-    """Whether a value is among others."""
-    return any(equal(value, other) for other in values)
+Values = Mapping[Hashable, Any]  # by their keys, in the order of the schema
+
+
+def by_key(values: Iterable[Any]) -> Values:
+    """Values, each of them once."""
+    found: dict[Hashable, Any] = {}
+    for value in values:
+        found.setdefault(key_of(value), value)
+    return found
 
 
 def show(value: Any) -> str:

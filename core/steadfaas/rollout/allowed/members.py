@@ -5,14 +5,14 @@ Each answer may be None: cannot be told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import combinations
 from typing import Any, Final
 
 from steadfaas.rollout.allowed.alternatives import Alternative, Reader, discriminated
 from steadfaas.rollout.allowed.documents import Place, Schema, Unclear
-from steadfaas.rollout.allowed.json_values import kind_of, member
+from steadfaas.rollout.allowed.json_values import Values, by_key, key_of, kind_of
 from steadfaas.rollout.allowed.keywords import KINDS, opaque
 from steadfaas.rollout.allowed.rules import arrays, formats, matches, numbers, objects, strings
 
@@ -37,7 +37,7 @@ def holds(reader: Reader, alternative: Alternative, value: Any, depth: int = 0) 
     """Whether a value is one of an alternative's."""
     if kind_of(value) not in KINDS[alternative.type]:
         return False
-    if alternative.values is not None and not member(value, alternative.values):
+    if alternative.values is not None and key_of(value) not in alternative.values:
         return False
     try:
         return every(_verdicts(reader, alternative, value, depth))
@@ -89,7 +89,7 @@ def alternatives_apart(
         return True
     for mine, theirs in ((one, other), (other, one)):
         if mine.values is not None:
-            return all(holds(reader, theirs, value) is False for value in mine.values)
+            return all(holds(reader, theirs, value) is False for value in mine.values.values())
     if one.type == "number":
         return _numbers_apart(one, other)
     return one.type == "object" and _objects_apart(reader, one, other, depth)
@@ -97,19 +97,36 @@ def alternatives_apart(
 
 def tagged_apart(reader: Reader, one: Alternative, other: Alternative) -> bool:
     """Whether two objects are told apart by a property with fixed values. Raises Unclear."""
-    if one.type != "object":
-        return False
-    mine, theirs = objects(one), objects(other)
-    return any(
-        _is_tag(reader, mine.property(name))
-        and _is_tag(reader, theirs.property(name))
-        and apart(reader, mine.property(name), theirs.property(name))
-        for name in set(mine.declared) & set(theirs.declared)
+    return one.type == "object" and any(_differing_tags(reader, one, other))
+
+
+def _differing_tags(reader: Reader, one: Alternative, other: Alternative) -> Iterator[str]:
+    mine, theirs = _tags(reader, one), _tags(reader, other)
+    return (
+        name
+        for name in mine.keys() & theirs.keys()
+        if mine[name].keys().isdisjoint(theirs[name].keys())
     )
 
 
-def _is_tag(reader: Reader, schema: Schema) -> bool:
-    return all(each.values is not None for each in reader.alternatives(schema))
+def _tags(reader: Reader, alternative: Alternative) -> Mapping[str, Values]:
+    """The properties of an object that have fixed values, with all that these may be."""
+    key = tuple(place.id for place in alternative.places)
+    if key not in reader.tags:
+        rules = objects(alternative)
+        found = {name: _fixed(reader, rules.property(name)) for name in rules.declared}
+        reader.tags[key] = {name: values for name, values in found.items() if values}
+    return reader.tags[key]
+
+
+def _fixed(reader: Reader, schema: Schema) -> Values:
+    """All values that a schema allows at most, if they are few; else none."""
+    found: dict[Hashable, Any] = {}
+    for each in reader.alternatives(schema):
+        if each.values is None:
+            return {}
+        found.update(each.values)
+    return found
 
 
 def _numbers_apart(one: Alternative, other: Alternative) -> bool:
@@ -123,9 +140,11 @@ def _numbers_apart(one: Alternative, other: Alternative) -> bool:
 
 def _objects_apart(reader: Reader, one: Alternative, other: Alternative, depth: int) -> bool:
     mine, theirs = objects(one), objects(other)
+    needed = mine.required | theirs.required
+    if any(name in needed for name in _differing_tags(reader, one, other)):
+        return True
     return any(
-        apart(reader, mine.property(name), theirs.property(name), depth + 1)
-        for name in mine.required | theirs.required
+        apart(reader, mine.property(name), theirs.property(name), depth + 1) for name in needed
     )
 
 
@@ -172,9 +191,7 @@ def _array(
 ) -> Iterator[bool | None]:
     rules = arrays(alternative)
     yield _within(rules.shortest, len(value), rules.longest)
-    yield not rules.unique or not any(
-        member(item, value[:index]) for index, item in enumerate(value)
-    )
+    yield not rules.unique or len(by_key(value)) == len(value)
     for index, item in enumerate(value):
         yield allows(reader, rules.item(index), item, depth + 1)
 

@@ -1,32 +1,24 @@
-"""The walk through two schemas at once, place by place.
-
-Models refer to themselves. A pair of alternatives that is met again while it is being compared is
-taken to be equal: whatever differs in it is told where it was met first. What was found with the
-help of such an assumption is not kept for later, because the assumption may turn out to be wrong.
-"""
+"""The walk through two schemas at once, place by place."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterable
 from typing import Final
 
 from steadfaas.rollout.allowed.alternatives import Alternative, Reader
 from steadfaas.rollout.allowed.changes import Change, looser, tighter, unclear
 from steadfaas.rollout.allowed.containers import array_changes, object_changes
 from steadfaas.rollout.allowed.documents import Place, PlaceId, Schema, Unclear
-from steadfaas.rollout.allowed.json_values import member, show_all
+from steadfaas.rollout.allowed.groups import grouped, type_changes, value_changes
+from steadfaas.rollout.allowed.json_values import show_all
 from steadfaas.rollout.allowed.keywords import NEIGHBOURLY
 from steadfaas.rollout.allowed.members import OpaqueRule, opaque_rules
+from steadfaas.rollout.allowed.memory import Memory
 from steadfaas.rollout.allowed.same import same, same_keywords
 from steadfaas.rollout.allowed.scalars import format_changes, number_changes, string_changes
-from steadfaas.rollout.allowed.unions import type_changes, union_changes
+from steadfaas.rollout.allowed.unions import union_changes
 
-_DEEPEST: Final = 32
-_MOST_STEPS: Final = 10_000
-
-_Ids = tuple[str, tuple[PlaceId, ...]]
-_Pair = tuple[_Ids, _Ids]
-_NOTHING: Final = sys.maxsize
+_MOST_STEPS: Final = 5_000
 
 
 class TooLarge(Exception):
@@ -38,50 +30,44 @@ class Walk:
 
     def __init__(self) -> None:
         self._reader = Reader()
+        self._memory = Memory()
         self._steps = 0
-        self._open: dict[_Pair, int] = {}  # pairs that are being compared, with their depth
-        self._found: dict[_Pair, list[Change]] = {}
-        self._leaned_on = _NOTHING  # the least depth that the present pair's answer assumes equal
 
     def compare(self, before: Schema, after: Schema) -> list[Change]:
         """What changed, with paths from here. Raises TooLarge."""
-        self._count()
+        pair = _ids(before), _ids(after)
+        return self._memory.answer(pair, lambda: self._changes(before, after))
+
+    def _changes(self, before: Schema, after: Schema) -> list[Change]:
+        reader = self._reader
         try:
-            old, new = self._reader.alternatives(before), self._reader.alternatives(after)
-            changes = type_changes(self._reader, old, new)
+            old = grouped(reader, reader.alternatives(before))
+            new = grouped(reader, reader.alternatives(after))
+            changes = type_changes(old, new)
             if changes and (_is_anything(before) or _is_anything(after)):
                 return changes  # they say it all
-            return changes + union_changes(self._reader, old, new, self._differ)
+            for type in old:
+                if type in new:
+                    changes += value_changes(reader, old[type], new[type])
+                    changes += union_changes(reader, old[type], new[type], self._differ)
+            return changes
         except Unclear as why:
             return [] if same(before, after) else [unclear(str(why))]
 
     def _differ(self, before: Alternative, after: Alternative) -> list[Change]:
         """What changed from one alternative to another of its type. Raises Unclear."""
-        pair = _ids(before), _ids(after)
-        if pair in self._open:
-            self._leaned_on = min(self._leaned_on, self._open[pair])
-            return []
-        if pair in self._found:
-            return self._found[pair]
-        depth = len(self._open)
-        if depth > _DEEPEST:
-            self._leaned_on = -1  # deeper is not equal, only not looked at: keep nothing of this
-            return [unclear("it is nested too deep")]
-        self._open[pair] = depth
-        outer, self._leaned_on = self._leaned_on, _NOTHING
-        try:
-            changes = self._differences(before, after)
-            if self._leaned_on >= depth:
-                self._found[pair] = changes
-                self._leaned_on = _NOTHING
-        finally:
-            del self._open[pair]
-            self._leaned_on = min(self._leaned_on, outer)
-        return changes
+        # Where else a place points to makes no difference any more.
+        old = _ids(place for place in before.places if place.rules)
+        new = _ids(place for place in after.places if place.rules)
+        return self._memory.answer(
+            (before.type, old, new), lambda: self._differences(before, after)
+        )
 
     def _differences(self, before: Alternative, after: Alternative) -> list[Change]:
-        self._count()
-        changes = _value_changes(before, after)
+        self._steps += 1
+        if self._steps > _MOST_STEPS:
+            raise TooLarge
+        changes = _listed_changes(before, after)
         match before.type:
             case "number":
                 changes += number_changes(before, after)
@@ -96,33 +82,28 @@ class Walk:
             opaque_rules(self._reader, before), opaque_rules(self._reader, after)
         )
 
-    def _count(self) -> None:
-        self._steps += 1
-        if self._steps > _MOST_STEPS:
-            raise TooLarge
 
-
-def _ids(alternative: Alternative) -> _Ids:
-    return alternative.type, tuple(place.id for place in alternative.places if place.rules)
+def _ids(places: Iterable[Place]) -> tuple[PlaceId, ...]:
+    return tuple(place.id for place in places)
 
 
 def _is_anything(schema: Schema) -> bool:
     return all(place.says_nothing for place in schema)
 
 
-def _value_changes(before: Alternative, after: Alternative) -> list[Change]:
+def _listed_changes(before: Alternative, after: Alternative) -> list[Change]:
     """What changed in lists of values whose members are in doubt, or all is told already."""
     old, new = before.values, after.values
     if old is None and new is None:
         return []
-    if old is None:
-        return [tighter(f"allows only {show_all(new or ())} now")]
-    if new is None:
-        return [looser(f"is not limited to {show_all(old)} any more")]
+    if old is None or new is None:
+        if new is not None:
+            return [tighter(f"allows only {show_all(new.values())} now")]
+        return [looser(f"is not limited to {show_all(old.values())} any more")] if old else []
     changes = []
-    if lost := [value for value in old if not member(value, new)]:
+    if lost := [value for key, value in old.items() if key not in new]:
         changes.append(Change(f"no longer allows {show_all(lost)}", rejects=None, allows=False))
-    if won := [value for value in new if not member(value, old)]:
+    if won := [value for key, value in new.items() if key not in old]:
         changes.append(Change(f"allows {show_all(won)} now", rejects=False, allows=None))
     return changes
 
