@@ -8,6 +8,7 @@ being registered again with force, for it is the same code. What has no way at a
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,8 @@ _REGISTERED: Final = ("additional_headers", "metadata", "assume_role_arn", "auth
 # What it says of an endpoint that gave none it understands.
 _NO_ANSWER: Final = frozenset({"META0003", "META0014"})
 _CODES: Final = re.compile(r"(\[[A-Z]+\d+\] )+")
+# The nodes of a cluster learn in milliseconds who takes new requests; seconds were seen.
+_SETTLED_SECONDS: Final = 60.0
 # What AWS's client adds to a failure is a page of its insides.
 _LONGEST_SENTENCE: Final = 300
 
@@ -167,10 +170,27 @@ class Stock(Rolled):
     def begin_retirement(self, id: str, evidence: Json) -> None:
         """Look once more: this server knows no retirement, and removes what it is told to."""
         found = self.deployment(id)
-        if found is not None and found.view["drain"]["state"] != "drained":
-            # As our engine refuses it.
-            why = drain.one_line(found.view["drain"])
-            raise CommandError(f"it is {why}", ExitCode.REFUSED, status=409)
+        if found is None:
+            return
+        if found.view["drain"]["state"] != "drained":
+            raise _stays(f"it is {drain.one_line(found.view['drain'])}")
+        if self._has_several_nodes() and not self._is_settled(found):
+            raise _stays(
+                "its new requests went elsewhere less than a minute ago, and not every node of the"
+                " server may know that yet"
+            )
+
+    def _has_several_nodes(self) -> bool:
+        # Where the nodes agree by other means than their own, it does not tell how many there are.
+        health = admin.call("GET", "/cluster-health").get("metadata_cluster_health") or {}
+        return len(health.get("members", ())) != 1
+
+    def _is_settled(self, found: Known) -> bool:
+        """Whether those that took over the new requests of a deployment did so long ago."""
+        owners = {self._owner(name) for name in found.revisions} - {None}
+        views = [admin.call("GET", admin.path("deployments", str(each))) for each in owners]
+        latest = max((known(view, 0).created_at for view in views), default=0)
+        return time.time() * 1000 - latest >= _SETTLED_SECONDS * 1000
 
     def artifact_removed(self, id: str, evidence: Json) -> None:
         """This server keeps no record of it."""
@@ -182,6 +202,11 @@ class Stock(Rolled):
         """Remove the record; this server does it with force only."""
         path = admin.path("deployments", id)
         unless_gone(lambda: admin.call("DELETE", path, query={"force": True}))
+
+
+def _stays(why: str) -> CommandError:
+    # As our engine refuses it.
+    return CommandError(why, ExitCode.REFUSED, status=409)
 
 
 def _known(view: Json, needs: Mapping[str, int], owners: Mapping[str, str | None]) -> Known:
