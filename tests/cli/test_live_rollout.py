@@ -18,7 +18,7 @@ from steadfaas.cli import admin, app
 from steadfaas.cli.apply import carried_out
 from steadfaas.cli.exits import ExitCode
 from steadfaas.cli.rollout.options import declared
-from steadfaas.cli.rollout.server import connect
+from steadfaas.cli.rollout.server import Rolled, connect
 from tests.adapters.aws_lambda.functions import FUNCTION, Functions, functions
 from tests.runtime.in_process import World, run, world
 from tests.runtime.story import Story
@@ -343,6 +343,70 @@ def test_a_version_that_its_platform_still_needs_stays_and_says_so(tmp_path: Pat
             [first, _] = await here.registered()
             assert "retiring" not in first
             assert here.api.deleted == ["2"]
+
+    run(test())
+
+
+async def begun(here: Desk, *steps: str) -> Json:
+    """The first of three versions, whose retirement was broken off after these steps."""
+    await three_versions(here, "keep = 0")
+    first = (await here.registered())[0]
+    for step in steps:
+        path = admin.path("deployments", first["id"], "retirement")
+        await asyncio.to_thread(admin.call, "POST", path, {"step": step})
+    return first
+
+
+def test_applying_takes_back_what_is_being_retired(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            first = await begun(here, "begin")
+            here.point_to("1")
+            shown = await here.with_file("plan")
+            assert f"promote    greeter  lambda:greeter@live → {FUNCTION}:1" in shown.stdout
+            assert "its retirement is called off" in shown.stdout
+            await here.with_file("apply")
+            back = (await here.registered())[0]
+            assert (back["id"], back["drain"]["state"]) == (first["id"], "active")
+            assert "retiring" not in back
+            await here.with_file("gc")
+            assert set(here.api.versions) == {"1"}
+            assert (await here.with_file("apply")).stdout == "Unchanged: 1 deployment.\n"
+
+    run(test())
+
+
+def test_what_the_platform_has_removed_is_not_taken_back(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            first = await begun(here, "begin", "artifact-removed")
+            here.point_to("1")
+            refused = await here.with_file("apply", code=1)
+            assert f"its version is being retired ({first['id']})" in refused.output
+            here.point_to("3")
+            await here.with_file("gc")
+            assert [each["arn"] for each in await here.registered()] == [f"{FUNCTION}:3"]
+            assert here.api.deleted == ["2"], "of the first one it was told that it was gone"
+
+    run(test())
+
+
+def test_what_is_taken_back_while_it_goes_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Rolled.begin_retirement
+
+    def begin_and_call_off(server: Rolled, id: str, evidence: Json) -> None:
+        begin(server, id, evidence)
+        server.call_off_retirement(id)  # as an apply would, at just this moment
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            await three_versions(here, "keep = 1")
+            monkeypatch.setattr(Rolled, "begin_retirement", begin_and_call_off)
+            failed = await here.with_file("gc", code=1)
+            assert f"was taken back while its platform deleted {FUNCTION}:1" in failed.stderr
+            assert len(await here.registered()) == 3
 
     run(test())
 

@@ -30,7 +30,7 @@ def retire(step: RetireStep, server: Rolled) -> str:
         server.begin_retirement(found.id, step.evidence)
         if not (found.retiring or {}).get("artifact_removed_at"):
             _remove_artifact(adapter, reference, access, found, server)
-            server.artifact_removed(found.id, {"uri": found.uri, "facts": dict(reference.facts)})
+            _tell_removed(found, reference, server)
         server.remove(found.id)
     except CommandError as error:
         if error.status == 409:
@@ -51,6 +51,20 @@ def _remove_artifact(
         if error.exit_code is not ExitCode.TRY_LATER:
             server.call_off_retirement(found.id)
         raise
+
+
+def _tell_removed(found: Known, reference: EndpointReference, server: Rolled) -> None:
+    try:
+        server.artifact_removed(found.id, {"uri": found.uri, "facts": dict(reference.facts)})
+    except CommandError as error:
+        if error.status != 409:
+            raise
+        raise CommandError(
+            f"{found.id} was taken back while its platform deleted {found.uri}: its record stays,"
+            " but nothing can run there any more. Let its services go to another version, and"
+            " resume there what is pinned to it.",
+            ExitCode.REFUSED,
+        ) from error
 
 
 def on_platform(found: Known) -> tuple[Versioned, EndpointReference, Access]:
