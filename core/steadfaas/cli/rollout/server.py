@@ -20,7 +20,7 @@ _OURS: Final = "steadfaas"
 _QUERY_SECONDS: Final = 60.0
 _BREAKS: Final = "META0006"
 _MUTABLE: Final = "mutable"
-_UNREACHABLE: Final = "META0003"
+UNREACHABLE: Final = "META0003"
 
 
 def connect(*, patient: bool = False) -> Rolled:
@@ -98,7 +98,7 @@ class Rolled:
             raise  # no matter of one entry
         except CommandError as error:
             later = error.exit_code is ExitCode.TRY_LATER
-            later = later or (self._patient and error.code == _UNREACHABLE)
+            later = later or (self._patient and error.code == UNREACHABLE)
             trouble = Trouble(error.message.rstrip("."), later=later, code=error.code)
             return Judged(entry, trouble=trouble)
 

@@ -17,7 +17,7 @@ from steadfaas.cli import admin, drain, platforms
 from steadfaas.cli.exits import CommandError, ExitCode
 from steadfaas.cli.register import address
 from steadfaas.cli.rollout import stock_sql
-from steadfaas.cli.rollout.server import Rolled, lower, unless_gone
+from steadfaas.cli.rollout.server import UNREACHABLE, Rolled, lower, unless_gone
 from steadfaas.rollout.interface import difference
 from steadfaas.rollout.judged import Judged
 from steadfaas.rollout.plan import Callers
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 # What a registration gives, and the view of a deployment has under the same name.
 _REGISTERED: Final = ("additional_headers", "metadata", "assume_role_arn", "auth")
-# What it says of an endpoint that gave none it understands.
-_NO_ANSWER: Final = frozenset({"META0003", "META0014"})
 _CODES: Final = re.compile(r"(\[[A-Z]+\d+\] )+")
 # The nodes of a cluster learn in milliseconds who takes new requests; seconds were seen.
 _SETTLED_SECONDS: Final = 60.0
@@ -135,7 +133,7 @@ class Stock(Rolled):
             return super()._register(body)
         except CommandError as error:
             error.message = _sentence(error.message)
-            if error.code not in _NO_ANSWER or not body.get("use_http_11"):
+            if error.code != UNREACHABLE or not body.get("use_http_11"):
                 raise
             first = error
         # This server speaks HTTP/2 as well, and so do endpoints that were made for it.
