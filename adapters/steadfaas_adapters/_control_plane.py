@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
+from aiohttp.helpers import get_env_proxy_for_url
+from yarl import URL
 
 from steadfaas.errors import DiscoveryError
 from steadfaas_adapters import _retry_after
@@ -86,11 +88,14 @@ class Api:
                 code="META0003",
                 status=403,
             )
+        proxy, proxy_auth = _proxy_for(URL(self.base))
         async with aiohttp.ClientSession(
             headers={"authorization": f"Bearer {self.token}", "user-agent": "steadfaas"},
             timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
+            # Not by `trust_env`: it would look for passwords in a file with every request, too.
+            proxy=proxy,
+            proxy_auth=proxy_auth,
         ) as client:
             yield ApiSession(self, client)
 
@@ -211,6 +216,14 @@ def secret(variable: str) -> str | None:
             code="META0003",
             status=403,
         ) from error
+
+
+def _proxy_for(url: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+    """The proxy that the environment names for an address; None twice: none."""
+    try:
+        return get_env_proxy_for_url(url)
+    except LookupError:
+        return None, None
 
 
 async def _json(response: aiohttp.ClientResponse) -> Any:

@@ -105,7 +105,7 @@ def _calm_collector() -> None:
     """As the server does once it has loaded what stays."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(10_000, 4, 100)
 
 
 # --- over HTTP ---------------------------------------------------------------------------------

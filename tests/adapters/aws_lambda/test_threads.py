@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from steadfaas_adapters.aws_lambda import threads
 from steadfaas_adapters.aws_lambda.threads import in_thread
 from tests.deployments.world import run
 
@@ -33,6 +34,32 @@ def test_more_may_hang_than_the_pool_of_asyncio_has_threads() -> None:
         gate.set()
         assert all(await asyncio.gather(*hanging))
 
+    run(test())
+
+
+def test_what_comes_later_waits_for_no_new_thread() -> None:
+    async def test() -> None:
+        first = await in_thread(threading.current_thread)
+        assert first is not threading.main_thread()
+        for _ in range(5):
+            assert await in_thread(threading.current_thread) is first
+        with pytest.raises(ZeroDivisionError):
+            await in_thread(divmod, 1, 0)
+        assert await in_thread(threading.current_thread) is first
+
+    threads._idle.clear()  # those of other tests
+    run(test())
+
+
+def test_threads_that_have_nothing_to_do_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        first = await in_thread(threading.current_thread)
+        await asyncio.to_thread(first.join, 5)
+        assert not first.is_alive()
+        assert await in_thread(lambda: "done") == "done"
+
+    monkeypatch.setattr(threads, "_IDLE_SECONDS", 0.05)
+    threads._idle.clear()
     run(test())
 
 
