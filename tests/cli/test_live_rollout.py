@@ -305,10 +305,11 @@ def test_gc_retires_what_the_policy_lets_go(tmp_path: Path) -> None:
             assert [each["action"] for each in told] == [
                 "removed",
                 "artifact removed",
+                "removing artifact",
                 "retirement begun",
                 "registered",
             ]
-            evidence = told[2]["detail"]["evidence"]
+            evidence = told[3]["detail"]["evidence"]
             assert (evidence["keep"], evidence["unfinished"]) == (1, 0)
             done = await here.with_file("gc")
             assert "Retired 0 versions; 1 stay" in done.stdout
@@ -391,7 +392,7 @@ def test_what_the_platform_has_removed_is_not_taken_back(tmp_path: Path) -> None
     run(test())
 
 
-def test_what_is_taken_back_while_it_goes_is_no_success(
+def test_what_is_taken_back_before_its_platform_is_asked_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin = Rolled.begin_retirement
@@ -404,6 +405,48 @@ def test_what_is_taken_back_while_it_goes_is_no_success(
         async with desk(tmp_path) as here:
             await three_versions(here, "keep = 1")
             monkeypatch.setattr(Rolled, "begin_retirement", begin_and_call_off)
+            done = await here.with_file("gc")
+            assert "is not being retired" in done.stdout
+            assert here.api.deleted == []
+            assert len(await here.registered()) == 3
+
+    run(test())
+
+
+def test_nothing_is_taken_back_while_its_platform_may_be_deleting_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            first = await begun(here, "begin", "removing")
+            here.point_to("1")
+            late = await here.with_file("apply", code=75)
+            assert "may be about to remove its version" in late.stderr
+            assert "retiring" in (await here.registered())[0]
+            # A gc that was killed there has no request under way when the time is over.
+            monkeypatch.setattr("steadfaas.deployments.retire._REMOVING_MS", 0)
+            path = admin.path("deployments", first["id"], "retirement")
+            await asyncio.to_thread(admin.call, "POST", path, {"step": "removing"})
+            await here.with_file("apply")
+            assert (await here.registered())[0]["drain"]["state"] == "active"
+
+    run(test())
+
+
+def test_a_version_that_was_deleted_although_it_was_taken_back_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its platform was asked, and answered only after the time for it was over."""
+    remove = Rolled.removing_artifact
+
+    def remove_and_call_off(server: Rolled, id: str) -> None:
+        remove(server, id)
+        server.call_off_retirement(id, kept=True)
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            await three_versions(here, "keep = 1")
+            monkeypatch.setattr(Rolled, "removing_artifact", remove_and_call_off)
             failed = await here.with_file("gc", code=1)
             assert f"was taken back while its platform deleted {FUNCTION}:1" in failed.stderr
             assert len(await here.registered()) == 3
@@ -416,7 +459,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", range(8))
+@pytest.mark.parametrize("step", range(10))
 def test_killed_at_any_step_gc_and_apply_end_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, after: bool
 ) -> None:

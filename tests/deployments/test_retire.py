@@ -12,7 +12,7 @@ from steadfaas.deployments import audit
 from steadfaas.deployments.catalog import Deployment, Retirement
 from steadfaas.deployments.drain import DrainState
 from steadfaas.deployments.register import Connection, Modification, Outcome, Registration
-from steadfaas.errors import Conflict, NotFound, RequestError, StoreError
+from steadfaas.errors import Conflict, NotFound, Overloaded, RequestError, StoreError
 from steadfaas.machine.status import Status
 from tests.deployments.audited import actions, entries
 from tests.deployments.world import Endpoint, World, announce, run, service, serving, world
@@ -110,6 +110,34 @@ def test_a_dry_run_judges_and_stores_nothing() -> None:
         assert would.retiring is not None
         assert would.retiring.artifact_removed_at is not None
         assert actions(here, old.id) == ["retirement begun", "registered"]
+
+    between_two(test)
+
+
+def test_while_its_platform_may_remove_it_nobody_takes_it_back() -> None:
+    async def test(here: World, _: Endpoint, old: Deployment, new: Deployment) -> None:
+        retire = here.registry.retirements
+        with pytest.raises(Conflict, match="is not being retired"):
+            await retire.removing(old.id)
+        await retire.begin(old.id)
+        would = await retire.removing(old.id, dry_run=True)
+        assert would.retiring is not None
+        assert would.retiring.removing_until is not None
+        await retire.removing(old.id, {"by": "gc"}, actor="ann")
+        assert here.same_after_restart()
+        here.clock.time += 299_000
+        with pytest.raises(Overloaded, match="may be about to remove its version") as refused:
+            await retire.call_off(old.id)
+        assert (refused.value.status, refused.value.retry_after) == (503, 1)
+        here.clock.time += 1_000
+        assert (await retire.call_off(old.id)).retiring is None
+        await retire.begin(old.id)
+        await retire.removing(old.id)
+        assert (await retire.call_off(old.id, kept=True)).retiring is None, "it was refused there"
+        await retire.begin(old.id)
+        gone = await retire.artifact_removed(old.id)
+        assert await retire.removing(old.id) is gone
+        assert actions(here, old.id).count("removing artifact") == 2
 
     between_two(test)
 
@@ -319,7 +347,9 @@ def test_what_an_overwriting_registration_gives_up_goes_to_nobody_retired() -> N
 def test_what_could_not_be_stored_is_not_shown() -> None:
     async def test(here: World, _: Endpoint, old: Deployment, new: Deployment) -> None:
         retire = here.registry.retirements
-        steps = (retire.begin, retire.artifact_removed, retire.call_off)
+        steps: list[Callable[[str], Awaitable[Deployment]]] = [
+            *(retire.begin, retire.removing, retire.artifact_removed, retire.call_off)
+        ]
         for number, step in enumerate(steps):
             before, told = here.catalog.deployment(old.id), actions(here)
             here.writer.broken = True

@@ -16,6 +16,7 @@ from steadfaas.wire.jsonshape import encode
 REGISTERED: Final = "registered"
 REMOVED: Final = "removed"
 RETIREMENT_BEGUN: Final = "retirement begun"
+REMOVING_ARTIFACT: Final = "removing artifact"
 ARTIFACT_REMOVED: Final = "artifact removed"
 CALLED_OFF: Final = "retirement called off"
 
@@ -23,6 +24,7 @@ ACTIONS: Final = (
     REGISTERED,
     *history.CHANGES,
     RETIREMENT_BEGUN,
+    REMOVING_ARTIFACT,
     ARTIFACT_REMOVED,
     CALLED_OFF,
     REMOVED,
@@ -70,6 +72,11 @@ def begun(deployment: Deployment, found: Drain, evidence: Mapping[str, Any]) -> 
     """A retirement that begins: what needed the deployment then, and what whoever asked knows."""
     detail = {**_what(deployment), "found": _found(found), "evidence": evidence}
     return Act(RETIREMENT_BEGUN, deployment.id, detail)
+
+
+def removing_artifact(deployment: Deployment, evidence: Mapping[str, Any]) -> Act:
+    """A retirement whose platform is about to be asked to remove the version."""
+    return Act(REMOVING_ARTIFACT, deployment.id, {"uri": deployment.uri, "evidence": evidence})
 
 
 def artifact_removed(deployment: Deployment, evidence: Mapping[str, Any]) -> Act:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from steadfaas.deployments import audit, history
 from steadfaas.deployments.audit import Act
 from steadfaas.deployments.catalog import Deployment, Retirement
 from steadfaas.deployments.plan import Planner
 from steadfaas.deployments.shelf import Shelf
-from steadfaas.errors import Conflict
+from steadfaas.errors import Conflict, Overloaded
 from steadfaas.store.port import Tx
+
+# A request to a platform is over after this time, whatever became of it (ms).
+_REMOVING_MS: Final = 300_000
 
 
 class Retirements:
@@ -44,6 +47,20 @@ class Retirements:
         step = self._begin(deployment_id, evidence or {}, dry_run=dry_run, by=actor)
         return await self._shelf.unbroken(step)
 
+    async def removing(
+        self,
+        deployment_id: str,
+        evidence: Mapping[str, Any] | None = None,
+        *,
+        dry_run: bool = False,
+        actor: str = "",
+    ) -> Deployment:
+        """Remember that the platform is about to be asked to remove the version: for five minutes
+        nobody takes the deployment back, which would lose its version then. Raises Conflict if it
+        is not being retired."""
+        step = self._removing(deployment_id, evidence or {}, dry_run=dry_run, by=actor)
+        return await self._shelf.unbroken(step)
+
     async def artifact_removed(
         self,
         deployment_id: str,
@@ -57,10 +74,13 @@ class Retirements:
         step = self._artifact_removed(deployment_id, evidence or {}, dry_run=dry_run, by=actor)
         return await self._shelf.unbroken(step)
 
-    async def call_off(self, deployment_id: str, *, actor: str = "") -> Deployment:
+    async def call_off(
+        self, deployment_id: str, *, kept: bool = False, actor: str = ""
+    ) -> Deployment:
         """Keep the deployment after all; what it serves counts again. Raises Conflict if its
-        platform has the version no more."""
-        return await self._shelf.unbroken(self._call_off(deployment_id, actor))
+        platform has the version no more, and Overloaded while it may be about to lose it; `kept`:
+        the platform has refused to remove it."""
+        return await self._shelf.unbroken(self._call_off(deployment_id, kept, actor))
 
     async def _begin(
         self, id: str, evidence: Mapping[str, Any], *, dry_run: bool, by: str
@@ -90,25 +110,42 @@ class Retirements:
                     f" DELETE /deployments/{known.id} for instance."
                 )
 
+    async def _removing(
+        self, id: str, evidence: Mapping[str, Any], *, dry_run: bool, by: str
+    ) -> Deployment:
+        async with self._shelf.turn:
+            known, retiring = self._retired(id)
+            if retiring.artifact_removed_at is not None:
+                return known
+            retiring = replace(retiring, removing_until=self._shelf.clock.now() + _REMOVING_MS)
+            if dry_run:
+                return replace(known, retiring=retiring)
+            act = audit.removing_artifact(known, evidence)
+            return await self._shelf.mark(known, retiring, by, lambda _: act)
+
+    def _retired(self, id: str) -> tuple[Deployment, Retirement]:
+        known = self._shelf.known(id)
+        if known.retiring is None:
+            raise Conflict(
+                f"the deployment '{id}' is not being retired: begin with that, so that nothing"
+                " can come to it any more, and remove its version from the platform then."
+            )
+        return known, known.retiring
+
     async def _artifact_removed(
         self, id: str, evidence: Mapping[str, Any], *, dry_run: bool, by: str
     ) -> Deployment:
         async with self._shelf.turn:
-            known = self._shelf.known(id)
-            if known.retiring is None:
-                raise Conflict(
-                    f"the deployment '{id}' is not being retired: begin with that, so that nothing"
-                    " can come to it any more, and remove its version from the platform then."
-                )
-            if known.retiring.artifact_removed_at is not None:
+            known, retiring = self._retired(id)
+            if retiring.artifact_removed_at is not None:
                 return known
-            retiring = replace(known.retiring, artifact_removed_at=self._shelf.clock.now())
+            retiring = replace(retiring, artifact_removed_at=self._shelf.clock.now())
             if dry_run:
                 return replace(known, retiring=retiring)
             act = audit.artifact_removed(known, evidence)
             return await self._shelf.mark(known, retiring, by, lambda _: act)
 
-    async def _call_off(self, id: str, by: str) -> Deployment:
+    async def _call_off(self, id: str, kept: bool, by: str) -> Deployment:
         async with self._shelf.turn:
             known = self._shelf.known(id)
             if known.retiring is None:
@@ -117,6 +154,14 @@ class Retirements:
                 raise Conflict(
                     f"the platform of the deployment '{id}' has its version no more: nothing could"
                     f" run there. Remove the record too (DELETE /deployments/{id})."
+                )
+            left = (known.retiring.removing_until or 0) - self._shelf.clock.now()
+            if left > 0 and not kept:
+                raise Overloaded(
+                    f"the platform of the deployment '{id}' may be about to remove its version:"
+                    " somebody has asked it to. Look again in a while.",
+                    retry_after=-(-left // 1000),
+                    status=503,
                 )
             act = audit.called_off(known)
             return await self._shelf.mark(known, None, by, lambda _: act)

@@ -15,12 +15,14 @@ from steadfaas.errors import Conflict
 class Retirement:
     """Since when a deployment is being retired, and who began it. Times are in ms since the epoch.
 
-    `artifact_removed_at` is when the platform's own version was gone.
+    `removing_until`: till then whoever asked the platform to remove the version may still have a
+    request under way there. `artifact_removed_at` is when the platform's own version was gone.
     """
 
     at: int
     by: str
     artifact_removed_at: int | None = None
+    removing_until: int | None = None
 
 
 def being_retired(deployment_id: str) -> Conflict:

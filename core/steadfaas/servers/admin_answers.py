@@ -219,6 +219,8 @@ class Retiring(Answer):
 
     since: str
     by: str
+    removing_until: str | Absent = None
+    """Till then a request to its platform to remove the version may be under way."""
     artifact_removed_at: str | Absent = None
     """When its platform had the version no more, as whoever removed it told."""
 

@@ -26,6 +26,7 @@ __all__ = [
     "BatchBody",
     "BatchFilter",
     "BatchOperation",
+    "CallOffQuery",
     "CheckQuery",
     "DeleteDeployment",
     "DeleteInvocation",
@@ -153,9 +154,10 @@ class RetireDeployment(Body):
 
     example: ClassVar[str] = '{"step": "begin"}'
 
-    step: Literal["begin", "artifact-removed"]
-    """`begin`: let nothing come to the deployment any more. `artifact-removed`: its platform has
-    the version no more. Each may be asked for again."""
+    step: Literal["begin", "removing", "artifact-removed"]
+    """`begin`: let nothing come to the deployment any more. `removing`: its platform is about to be
+    asked to remove the version, and for five minutes nobody may call the retirement off.
+    `artifact-removed`: its platform has the version no more. Each may be asked for again."""
     evidence: Annotated[dict[str, Any], AfterValidator(_evidence)] = Field(default_factory=dict)
     """What is known of it, for the audit: any object of at most 16 KiB."""
     dry_run: bool = False
@@ -281,6 +283,13 @@ class AuditQuery(Query):
     limit: int = Field(100, ge=1, le=1000)
     after: int | Absent = Field(None, ge=0, le=2**63 - 1)
     """Go on behind the page that ended with this `next`."""
+
+
+class CallOffQuery(Query):
+    """How a retirement is called off."""
+
+    kept: Flag = False
+    """The platform has refused to remove the version: nothing is under way there any more."""
 
 
 class StateQuery(Query):

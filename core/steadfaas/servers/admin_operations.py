@@ -134,6 +134,7 @@ def _retirement() -> Iterator[Operation]:
     yield _Op(
         *(path, "DELETE", "call_off_retirement", tag, "Keep a deployment after all"),
         {200: a.Deployment},
+        query=b.CallOffQuery,
         errors=(400, 404, 409, 503),
         ours=True,
     )

@@ -156,6 +156,7 @@ def _retiring(retirement: Retirement) -> Json:
     return given(
         since=timestamp(retirement.at),
         by=retirement.by,
+        removing_until=timestamp_if(retirement.removing_until),
         artifact_removed_at=timestamp_if(retirement.artifact_removed_at),
     )
 

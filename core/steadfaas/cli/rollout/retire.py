@@ -44,12 +44,14 @@ def retire(step: RetireStep, server: Rolled) -> str:
 def _remove_artifact(
     adapter: Versioned, reference: EndpointReference, access: Access, found: Known, server: Rolled
 ) -> None:
+    # Nobody takes it back from here on, so that nothing comes to what is about to go.
+    server.removing_artifact(found.id)
     try:
         platforms.run(adapter.retire(reference, access))
     except CommandError as error:
         # What may work later goes on from here; what is refused must not stay half way.
         if error.exit_code is not ExitCode.TRY_LATER:
-            server.call_off_retirement(found.id)
+            server.call_off_retirement(found.id, kept=True)
         raise
 
 

@@ -174,6 +174,10 @@ class Rolled:
         """Let nothing come to a drained deployment any more. Raises CommandError if needed."""
         self._retirement(id, "begin", evidence)
 
+    def removing_artifact(self, id: str) -> None:
+        """Tell that its platform is asked now. Raises CommandError (409) if it was taken back."""
+        self._retirement(id, "removing", {})
+
     def artifact_removed(self, id: str, evidence: Json) -> None:
         """Record that its platform has removed the version."""
         self._retirement(id, "artifact-removed", evidence)
@@ -182,9 +186,9 @@ class Rolled:
         body = {"step": step, "evidence": evidence}
         admin.call("POST", admin.path("deployments", id, "retirement"), body)
 
-    def call_off_retirement(self, id: str) -> None:
-        """Take that back: it stays."""
-        admin.call("DELETE", admin.path("deployments", id, "retirement"))
+    def call_off_retirement(self, id: str, *, kept: bool = False) -> None:
+        """Take that back: it stays. `kept`: because its platform has refused to remove it."""
+        admin.call("DELETE", admin.path("deployments", id, "retirement"), query={"kept": kept})
 
     def remove(self, id: str) -> None:
         """Remove the record of a deployment that nothing needs. One that is gone is fine."""

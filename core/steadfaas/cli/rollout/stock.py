@@ -190,10 +190,13 @@ class Stock(Rolled):
         latest = max((known(view, 0).created_at for view in views), default=0)
         return time.time() * 1000 - latest >= _SETTLED_SECONDS * 1000
 
+    def removing_artifact(self, id: str) -> None:
+        """This server keeps no record of it."""
+
     def artifact_removed(self, id: str, evidence: Json) -> None:
         """This server keeps no record of it."""
 
-    def call_off_retirement(self, id: str) -> None:
+    def call_off_retirement(self, id: str, *, kept: bool = False) -> None:
         """There is nothing to take back."""
 
     def remove(self, id: str) -> None:
