@@ -215,6 +215,16 @@ class Versioned(Protocol):
         ...
 
 
+@runtime_checkable
+class Mounts(Protocol):
+    """An adapter whose versions serve at several addresses, such as one for each path."""
+
+    def version_at(self, uri: str) -> str:
+        """What `retire` would remove: the same text for all addresses of one version. Never fails,
+        also for an address that is none of its own."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Expiry:
     """When the platform may remove a version by itself (ms since the epoch), and by which rule.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from steadfaas.errors import BadRequest
-from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence, Promise
+from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence, Mounts, Promise
 from steadfaas.testing.adapter_contract import AdapterContract
 from steadfaas_adapters import aws_lambda, cloudflare, deno_deploy, plain_http, vercel
 
@@ -80,10 +80,29 @@ class Careless:
             raise BadRequest("no")
         return EndpointReference(self.name, f"{target}!", Evidence.MUTABLE)
 
+    def version_at(self, uri: str) -> str:
+        return uri
+
     async def diagnose(self, *_: Any) -> Any:
         from steadfaas.errors import AttemptFailure
 
         return AttemptFailure("RT0010", "it is always the platform")
+
+
+@pytest.mark.parametrize(
+    ("adapter", "host"),
+    [
+        (vercel.ADAPTER, "shop-abc123def-acme.vercel.app"),
+        (deno_deploy.ADAPTER, "shop-rh2r15rgy802.acme.deno.net"),
+        (cloudflare.ADAPTER, "1f2e3d4c-shop.acme.workers.dev"),
+    ],
+)
+def test_a_version_is_its_host(adapter: Mounts, host: str) -> None:
+    for same in ("/", "/api", "/api/restate/"):
+        assert adapter.version_at(f"https://{host}{same}") == host
+    assert adapter.version_at(f"HTTPS://{host.upper()}.") == host
+    for other in (f"https://x{host}/", FUNCTION, f"https://{host}:8443/"):
+        assert adapter.version_at(other) != host
 
 
 @pytest.mark.parametrize(

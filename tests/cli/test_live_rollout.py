@@ -19,6 +19,8 @@ from steadfaas.cli.apply import carried_out
 from steadfaas.cli.exits import ExitCode
 from steadfaas.cli.rollout.options import declared
 from steadfaas.cli.rollout.server import Rolled, connect
+from steadfaas.deployments.options import MAX_DURATION, MIN_RETRY_INTERVAL
+from steadfaas.rollout import settings
 from tests.adapters.aws_lambda.functions import FUNCTION, Functions, functions
 from tests.runtime.in_process import World, run, world
 from tests.runtime.story import Story
@@ -139,6 +141,50 @@ def test_the_second_apply_writes_nothing(tmp_path: Path) -> None:
             assert set(again["summary"]) == {"unchanged"}
 
     run(test())
+
+
+@pytest.mark.parametrize(
+    ("entry", "service"),
+    [
+        (
+            'headers = { X-Team = " web ", host = "a.b" }\nmetadata = { "ä" = " ö " }',
+            'abort_timeout = "150000d"\njournal_retention = "150000d"\n'
+            'idempotency_retention = "0s"',
+        ),
+        (
+            'headers = { x-empty = "", X-Home = { env = "HOME" } }',
+            'retry = { initial_interval = "1ms", max_interval = "1ms", max_attempts = "unlimited",'
+            ' on_max_attempts = "kill" }',
+        ),
+        (
+            "keep = 3",
+            'retry = { initial_interval = "150000d", max_interval = "150000d",'
+            " max_attempts = 99999999999, exponentiation_factor = 1e300 }",
+        ),
+        ("", 'inactivity_timeout = "5m"\nretry = { exponentiation_factor = 1.1 }'),
+    ],
+)
+def test_whatever_is_declared_the_second_apply_is_content(
+    tmp_path: Path, entry: str, service: str
+) -> None:
+    """Also where the engine keeps another value than was written."""
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            name = Story("1").services[0].name
+            text = FILE.replace("{more}", "")
+            here.file.write_text(f"{text}{entry}\n[services.{name}]\n{service}\n")
+            await here.with_file("apply")
+            before = await here.written()
+            assert (await here.with_file("apply")).stdout == "Unchanged: 1 deployment.\n"
+            assert await here.written() == before
+
+    run(test())
+
+
+def test_limits_are_those_of_the_engine() -> None:
+    assert settings.LONGEST == MAX_DURATION
+    assert settings.SHORTEST_INTERVAL == MIN_RETRY_INTERVAL
 
 
 def test_twenty_at_once_end_like_one(tmp_path: Path) -> None:

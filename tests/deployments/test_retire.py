@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from importlib.metadata import EntryPoint
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from steadfaas.deployments import audit
+from steadfaas.deployments.adapters import GROUP, Adapters
 from steadfaas.deployments.catalog import Deployment, Retirement
 from steadfaas.deployments.drain import DrainState
 from steadfaas.deployments.register import Connection, Modification, Outcome, Registration
 from steadfaas.errors import Conflict, NotFound, Overloaded, RequestError, StoreError
 from steadfaas.machine.status import Status
+from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence, Promise, Version
 from tests.deployments.audited import actions, entries
 from tests.deployments.world import Endpoint, World, announce, run, service, serving, world
 
@@ -285,6 +289,83 @@ def test_of_two_with_one_address_neither_is_retired() -> None:
         assert here.catalog.latest("A") is third.services["A"]
 
     between_two(test)
+
+
+# --- versions that several deployments lead to -------------------------------------------------
+
+
+class _Platform:
+    """Versions at hosts of their own, which it can remove; endpoints are mounted at any path."""
+
+    name = "fleet"
+
+    def claims(self, target: str) -> bool:
+        return target.startswith("fleet:")
+
+    async def resolve(
+        self, target: str, access: Access = ANYBODY, *, promise: Promise = Promise.NONE
+    ) -> EndpointReference:
+        return EndpointReference(self.name, target.removeprefix("fleet:"), Evidence.GRAMMAR)
+
+    def version_at(self, uri: str) -> str:
+        return urlsplit(uri).netloc
+
+    async def list_versions(self, target: str, access: Access = ANYBODY) -> list[Version]:
+        raise AssertionError
+
+    async def verify(self, reference: EndpointReference, access: Access = ANYBODY) -> list[str]:
+        raise AssertionError
+
+    async def retire(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
+        raise AssertionError
+
+
+FLEET = _Platform()
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("b", {"adapter": "fleet"}),
+        ("", {"adapter": "plain-http"}),
+        ("b", {"adapter": "plain-http"}),
+        ("", {"adapter": "fleet", "connection": Connection((("host", "else"),))}),
+    ],
+)
+def test_what_another_deployment_leads_to_stays(path: str, more: dict[str, Any]) -> None:
+    """At another path, through another adapter, with headers that choose what answers: the platform
+    would remove what all of them lead to."""
+
+    async def test() -> None:
+        adapters = Adapters(
+            [
+                EntryPoint("fleet", f"{__name__}:FLEET", GROUP),
+                EntryPoint("plain-http", "steadfaas_adapters.plain_http:ADAPTER", GROUP),
+            ]
+        )
+        async with (
+            world(adapters=adapters) as here,
+            serving(announce(service("A"))) as one,
+            serving(announce(service("A"))) as other,
+        ):
+            old = await here.register(one.uri, adapter="fleet")
+            beside = await here.register(one.uri + path, **more)
+            new = await here.register(other.uri, adapter="fleet")
+            assert beside.id != old.id
+            for known, twin in ((old, beside), (beside, old)):
+                if known.adapter == "plain-http":
+                    continue  # nobody removes anything there
+                with pytest.raises(Conflict) as refused:
+                    await here.registry.retirements.begin(known.id)
+                assert f"'{twin.id}' leads to the same version" in refused.value.message
+            await here.registry.remove(beside.id)
+            await here.registry.retirements.begin(old.id)
+            for dry_run in (True, False):
+                with pytest.raises(Conflict, match=f"'{old.id}' is being retired"):
+                    await here.register(one.uri + path, dry_run=dry_run, force=not dry_run, **more)
+            assert here.catalog.deployments()[1:] == [new]
+
+    run(test())
 
 
 def test_it_never_takes_over_by_a_removal() -> None:

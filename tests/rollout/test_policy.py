@@ -48,6 +48,18 @@ def test_the_policy(declared: dict[str, Any], expected: list[str]) -> None:
     assert len(found.stays) == (4 - len(expected) if declared else 0)
 
 
+def test_what_another_deployment_leads_to_stays() -> None:
+    """Also if that is of no entry, at another path, or drained as well."""
+    beside = deployment("dp_9", of=None, serves="Other", uri="http://dp_2/other")
+    assert gone(plan({"keep": 0}, beside)) == ["dp_4", "dp_3", "dp_1"]
+    stays = plan({"keep": 0}, beside).stays
+    assert [each.why for each in stays] == [
+        "drained, but dp_9 leads to the same version at http://dp_2/other"
+    ]
+    going = deployment("dp_9", of=None, uri="http://dp_2/other", retiring={"at": "x"})
+    assert gone(plan({"keep": 0}, going)) == ["dp_4", "dp_3", "dp_2", "dp_1"]
+
+
 def test_what_is_needed_stays_and_takes_no_place_of_the_kept() -> None:
     known = history()
     known[3] = deployment("dp_4", revision=4, age=HOUR, unfinished=2)

@@ -9,6 +9,7 @@ from steadfaas.config import Declared, DeclaredDeployment
 from steadfaas.rollout.decide import decide
 from steadfaas.rollout.judged import Judged, Trouble
 from steadfaas.rollout.plan import Plan
+from steadfaas.rollout.policy import Platforms
 from steadfaas.rollout.world import NAME, Known, Server, World, known
 
 Json = dict[str, Any]
@@ -97,4 +98,5 @@ def planned(here: World, *found: Judged, keeps: bool = False, **services: Json) 
     declared = Declared.model_validate(
         {"deployments": [each.entry for each in found], "services": services}
     )
-    return decide(declared, here, found, now=NOW, platform_keeps=lambda _: keeps)
+    platforms = Platforms(lambda _: keeps, lambda view, uri: uri.startswith(str(view["uri"])))
+    return decide(declared, here, found, now=NOW, platforms=platforms)

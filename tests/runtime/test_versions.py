@@ -244,6 +244,28 @@ async def test_nobody_need_wait(steadfaas: Steadfaas) -> None:
     assert await later.result() == "v2", "it must be there when it is to start, no sooner"
 
 
+@short
+async def test_a_delayed_one_that_may_not_wait_starts_at_its_time_and_no_sooner(
+    steadfaas: Steadfaas,
+) -> None:
+    """The time to start and the end of the waiting are the same then."""
+    release = Release("v1")
+    await deploy(steadfaas, release, V1)
+    landed = await steadfaas.send("Shop/buy", "landed", version=V1, delay="10s")
+    awaited = await steadfaas.send("Shop/buy", "awaited", version=V2, delay="10s")
+    missed = await steadfaas.send("Shop/buy", "missed", version=V3, delay="10s")
+    far = await steadfaas.send("Shop/buy", "far", version=V2, delay="200000 d")
+    v2 = await deploy(steadfaas, Release("v2", ran=release.ran), V2)
+    await steadfaas.advance("9s")
+    assert release.ran == []
+    assert [pin(one) for one in (awaited, far)] == [v2.id, v2.id]
+    await steadfaas.advance("1s")
+    assert sorted(release.ran) == [("v1", "landed"), ("v2", "awaited")]
+    assert (landed.status, far.status) == ("completed", "scheduled")
+    with pytest.raises(InvocationFailed, match="SF0006"):
+        await missed.result()
+
+
 async def test_a_delayed_one_waits_from_the_time_when_it_would_start(
     steadfaas: Steadfaas,
 ) -> None:

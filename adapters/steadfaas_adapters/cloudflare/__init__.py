@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from steadfaas.errors import BadRequest, DiscoveryError
 from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence, Promise
+from steadfaas_adapters._hosts import host_of
 from steadfaas_adapters.cloudflare import target as grammar
 from steadfaas_adapters.cloudflare.failures import Nowhere, nowhere, understood
 from steadfaas_adapters.cloudflare.standing import Standing, Standings
@@ -97,6 +98,10 @@ class CloudflareWorkers:
         from steadfaas_adapters.cloudflare import control
 
         return await control.verify(reference)
+
+    def version_at(self, uri: str) -> str:
+        """The version behind an address: its host, whatever the path."""
+        return host_of(uri)
 
     async def retire(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
         """Delete the version. Raises Conflict, DiscoveryError."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from steadfaas.errors import BadRequest
 from steadfaas.spi import ANYBODY, Access, Promise
+from steadfaas_adapters._hosts import host_of
 from steadfaas_adapters.deno_deploy import target as grammar
 
 if TYPE_CHECKING:
@@ -77,6 +78,10 @@ class DenoDeploy:
         from steadfaas_adapters.deno_deploy.versions import verify
 
         return await verify(reference)
+
+    def version_at(self, uri: str) -> str:
+        """The revision behind an address: its host, whatever the path."""
+        return host_of(uri)
 
     async def retire(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
         """Delete the revision. Raises BadRequest, Conflict, DiscoveryError."""

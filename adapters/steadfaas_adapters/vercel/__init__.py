@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from steadfaas.errors import BadRequest, Verdict
 from steadfaas.spi import ANYBODY, Access, Expiry, Promise
+from steadfaas_adapters._hosts import host_of
 from steadfaas_adapters.vercel import failures
 from steadfaas_adapters.vercel import target as grammar
 
@@ -91,6 +92,10 @@ class Vercel:
         from steadfaas_adapters.vercel import control
 
         return await control.verify(reference)
+
+    def version_at(self, uri: str) -> str:
+        """The deployment behind an address: its host, whatever the path."""
+        return host_of(uri)
 
     async def retire(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
         """Delete the deployment. Raises BadRequest, Conflict, DiscoveryError."""

@@ -88,6 +88,16 @@ def keeps(deployment: Mapping[str, Any]) -> bool:
     return not isinstance(recorded(deployment)[0], Versioned)
 
 
+def goes_with(deployment: Mapping[str, Any], uri: str) -> bool:
+    """Whether what is at another address goes, if a deployment's platform removes its version."""
+    from steadfaas.spi import Mounts
+
+    adapter, reference, _ = recorded(deployment)
+    if isinstance(adapter, Mounts):
+        return adapter.version_at(uri) == adapter.version_at(reference.uri)
+    return uri == reference.uri
+
+
 def publish(target: str, access: Access, description: str) -> EndpointReference:
     """Make a version of what is deployed. Raises CommandError."""
     from steadfaas.spi import Publishes

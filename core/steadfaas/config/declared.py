@@ -132,7 +132,11 @@ class DeclaredDeployment(Table):
             if reason is not None:
                 raise _against_member(name, reason)
             found.add(name.lower())
-        return headers
+        # HTTP counts no space around a value, and a server that keeps none would never agree.
+        return {
+            name: value.strip() if isinstance(value, str) else value
+            for name, value in headers.items()
+        }
 
     @field_validator("metadata")
     @classmethod

@@ -19,6 +19,7 @@ from steadfaas.deployments.discover import Discovered
 from steadfaas.deployments.headers import Headers
 from steadfaas.deployments.requests import Outcome, Registered, Registration
 from steadfaas.deployments.retirement import being_retired
+from steadfaas.deployments.same_version import SameVersion
 from steadfaas.spi import EndpointReference
 
 
@@ -32,6 +33,7 @@ class Planner:
     defaults: HandlerOptions
     compatibility: Compatibility
     routing_headers: frozenset[str]
+    same_version: SameVersion
 
     def registration(
         self, request: Registration, reference: EndpointReference, discovered: Discovered
@@ -110,20 +112,30 @@ class Planner:
         being retired, unless somebody only asks: they see how far it has come."""
         headers = request.connection.headers
         if request.dry_run and not request.force:
-            return next(self._all_of(reference, headers), None)
+            known = next(self._all_of(reference, headers), None)
+            if known is not None:
+                return known
         return self.find(reference, headers)
 
     def find(self, reference: EndpointReference, headers: Headers) -> Deployment | None:
-        """The newest deployment of this endpoint. Raises Conflict if it is being retired."""
+        """The newest deployment of this endpoint. Raises Conflict if it is being retired, or if
+        its version is, as that of another endpoint."""
         newest = next(self._all_of(reference, headers), None)
+        going = [known for known in self.catalog.deployments() if known.retiring is not None]
+        for known in self.same_version.at(reference.uri, going):
+            raise being_retired(known.id)
         if newest is not None and newest.retiring is not None:
             raise being_retired(newest.id)
         return newest
 
     def twins(self, deployment: Deployment) -> list[Deployment]:
-        """The other deployments of the same endpoint, newest first."""
-        found = self._all_of(reference_of(deployment), deployment.headers)
-        return [known for known in found if known.id != deployment.id]
+        """The other deployments of the same endpoint, or of the same version at another path or by
+        other means: all that end with it."""
+        reference = reference_of(deployment)
+        found = {known.id: known for known in self._all_of(reference, deployment.headers)}
+        for known in self.same_version.with_(deployment, self.catalog.deployments()):
+            found[known.id] = known
+        return [known for known in found.values() if known.id != deployment.id]
 
     def _all_of(self, reference: EndpointReference, headers: Headers) -> Iterator[Deployment]:
         identity = self.identity(reference, headers)

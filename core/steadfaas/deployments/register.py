@@ -36,6 +36,7 @@ from steadfaas.deployments.promote import Promoted, promotion
 from steadfaas.deployments.requests import Outcome, Registered, Registration
 from steadfaas.deployments.resolve import Resolver
 from steadfaas.deployments.retire import Retirements
+from steadfaas.deployments.same_version import SameVersion
 from steadfaas.deployments.settings import ServiceChanges, changed, told
 from steadfaas.deployments.shelf import Shelf
 from steadfaas.errors import Conflict, NotFound
@@ -88,7 +89,10 @@ class Registry:
         self._discover = discover
         self._defaults = defaults
         self._compatibility: Compatibility = compatibility
-        self._plans = Planner(catalog, clock, randomness, defaults, compatibility, routing_headers)
+        self._plans = Planner(
+            *(catalog, clock, randomness, defaults, compatibility, routing_headers),
+            same_version=SameVersion(adapters),
+        )
         self._resolver = Resolver(adapters, allow_mutable=allow_mutable)
         self._shelf = Shelf(catalog, writer, clock)
         self._endpoints: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()

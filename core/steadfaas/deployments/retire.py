@@ -105,7 +105,7 @@ class Retirements:
         for other in self._plans.twins(known):
             if other.retiring is None:
                 raise Conflict(
-                    f"the deployment '{other.id}' leads to the same version at '{known.uri}', and"
+                    f"the deployment '{other.id}' leads to the same version at '{other.uri}', and"
                     " would lose it too. Remove the record of one of them alone, with"
                     f" DELETE /deployments/{known.id} for instance."
                 )

@@ -16,7 +16,7 @@ from steadfaas.rollout import settings
 from steadfaas.rollout.interface import difference
 from steadfaas.rollout.judged import Judged, Trouble
 from steadfaas.rollout.plan import Action, DeploymentStep, Plan, ServiceStep
-from steadfaas.rollout.policy import PlatformKeeps, goes_and_stays
+from steadfaas.rollout.policy import Platforms, goes_and_stays
 from steadfaas.rollout.world import NAME, Json, Known, World
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def decide(
     judged: Sequence[Judged],
     *,
     now: int,
-    platform_keeps: PlatformKeeps,
+    platforms: Platforms,
 ) -> Plan:
     """The plan for a file. `now` is in ms since the epoch; `judged` has one for each entry."""
     judged = _without_rivals(judged)
@@ -46,7 +46,7 @@ def decide(
         world,
         targets=_targets(judged),
         now=now,
-        platform_keeps=platform_keeps,
+        platforms=platforms,
     )
     basis = _basis(world, deployments, services)
     return Plan(deployments, services, tuple(retire), tuple(stays), basis)

@@ -56,6 +56,10 @@ def promised(plan: Plan) -> Json:
                 "uri": step.uri,
                 "deployment_id": step.deployment_id,
                 "changes": _shown(step.changes),
+                "calls off": step.calls_off,
+                "interface": {
+                    each.service: "; ".join(interface.lines(each)) for each in step.differences
+                },
             }
             for step in plan.deployments
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from steadfaas.durations import format_duration
@@ -12,6 +13,17 @@ from steadfaas.rollout.world import Json, Known, World
 
 # Whether nobody can ask the platform of a deployment (its view) to remove its version.
 PlatformKeeps = Callable[[Json], bool]
+# Whether what is at another address would go with the version of a deployment (its view).
+GoesWith = Callable[[Json, str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Platforms:
+    """What is to be known of platforms."""
+
+    keeps: PlatformKeeps
+    goes_with: GoesWith
+
 
 PLATFORM_KEEPS: Final = "drained, platform keeps it"
 
@@ -22,7 +34,7 @@ def goes_and_stays(
     *,
     targets: Mapping[str, str],
     now: int,
-    platform_keeps: PlatformKeeps,
+    platforms: Platforms,
 ) -> tuple[list[RetireStep], list[Stays]]:
     """The old versions of these entries: those that go with the evidence, and why others stay.
 
@@ -35,7 +47,9 @@ def goes_and_stays(
         for known in world.versions_of(each.entry.name):
             if known.id in targets or world.active_services(known.id):
                 continue
-            why = _why_it_stays(each, known, kept, now, platform_keeps)
+            why = _why_it_stays(each, known, kept, now, platforms)
+            if why is None and known.retiring is None:
+                why = _who_shares_it(known, world, platforms)
             if why is None:
                 evidence = _evidence(each, known, kept, targets, now)
                 goes.append(RetireStep(each.entry.name, known.id, known.uri, evidence))
@@ -45,7 +59,7 @@ def goes_and_stays(
 
 
 def _why_it_stays(
-    judged: Judged, known: Known, kept: list[str], now: int, platform_keeps: PlatformKeeps
+    judged: Judged, known: Known, kept: list[str], now: int, platforms: Platforms
 ) -> str | None:
     """None if it goes. One that is kept for its place in the row is added to `kept`."""
     entry = judged.entry
@@ -64,7 +78,15 @@ def _why_it_stays(
             f"drained, but {format_duration(max(age, 0) // 1000 * 1000)} old, and it stays for"
             f" {format_duration(entry.min_age or 0)}"
         )
-    return PLATFORM_KEEPS if platform_keeps(known.view) else None
+    return PLATFORM_KEEPS if platforms.keeps(known.view) else None
+
+
+def _who_shares_it(known: Known, world: World, platforms: Platforms) -> str | None:
+    """Why it stays for another deployment's sake: that would lose its version too."""
+    for other in world.at_host_of(known):
+        if other.retiring is None and platforms.goes_with(known.view, other.uri):
+            return f"drained, but {other.id} leads to the same version at {other.uri}"
+    return None
 
 
 def _draining(known: Known) -> str:

@@ -16,6 +16,10 @@ TIMES: Final = (
 )
 # The server takes no other word for "never stop", and nobody gets to this number.
 UNLIMITED: Final = 2**31 - 1
+# The engine cuts times, and factors, to a hundred years (in ms), and retries no sooner than this
+# many ms: what is declared beyond would differ for ever from what it then shows.
+LONGEST: Final = 36_525 * 86_400_000
+SHORTEST_INTERVAL: Final = 10
 
 _INTERVALS: Final = ("initial_interval", "max_interval")
 
@@ -29,7 +33,7 @@ def changes(declared: DeclaredService, view: Json) -> tuple[Json, Json]:
     for name in TIMES:
         millis = getattr(declared, name)
         if millis is not None:
-            wanted[name] = format_duration(millis)
+            wanted[name] = format_duration(min(millis, LONGEST))
     after = {name: value for name, value in wanted.items() if not _same(value, view.get(name))}
     before = {name: view.get(name) for name in after}
     if declared.retry is not None:
@@ -49,12 +53,12 @@ def _retry(declared: DeclaredRetry) -> Json:
     for name in _INTERVALS:
         millis = getattr(declared, name)
         if millis is not None:
-            found[name] = format_duration(millis)
+            found[name] = format_duration(min(max(millis, SHORTEST_INTERVAL), LONGEST))
     if declared.exponentiation_factor is not None:
-        found["exponentiation_factor"] = declared.exponentiation_factor
+        found["exponentiation_factor"] = min(declared.exponentiation_factor, float(LONGEST))
     if declared.max_attempts is not None:
-        unlimited = declared.max_attempts == "unlimited"
-        found["max_attempts"] = UNLIMITED if unlimited else declared.max_attempts
+        attempts = declared.max_attempts
+        found["max_attempts"] = UNLIMITED if attempts == "unlimited" else min(attempts, UNLIMITED)
     if declared.on_max_attempts is not None:
         found["on_max_attempts"] = declared.on_max_attempts.capitalize()
     return found

@@ -70,19 +70,31 @@ class World:
     deployments: Mapping[str, Known] = field(default_factory=dict)
     services: Mapping[str, Json] = field(default_factory=dict)
     _owners: dict[str, list[str]] = field(init=False, default_factory=dict)
+    _at_hosts: dict[str, list[Known]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in sorted(self.services):
             self._owners.setdefault(self.services[name]["deployment_id"], []).append(name)
+        for known in self.deployments.values():
+            self._at_hosts.setdefault(_host(known.uri), []).append(known)
 
     def active_services(self, deployment_id: str) -> list[str]:
         """The services whose new requests go to this deployment."""
         return self._owners.get(deployment_id, [])
 
+    def at_host_of(self, known: Known) -> list[Known]:
+        """The other deployments at the host of one; if it has none, at its address."""
+        return [each for each in self._at_hosts[_host(known.uri)] if each.id != known.id]
+
     def versions_of(self, name: str) -> list[Known]:
         """The deployments of an entry of a file, newest first."""
         found = [known for known in self.deployments.values() if known.name == name]
         return sorted(found, key=lambda known: (known.created_at, known.id), reverse=True)
+
+
+def _host(uri: str) -> str:
+    scheme, mark, rest = uri.partition("://")
+    return rest.partition("/")[0].lower().rstrip(".") if mark else scheme
 
 
 def known(view: Json, unfinished: int | None = None) -> Known:

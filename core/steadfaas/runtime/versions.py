@@ -79,7 +79,9 @@ def accept(ledger: Ledger, work: Work, inv: Invocation, wanted: Wanted) -> None:
     """Take a new invocation, which may have a time to start in `due_at`: pin it, or let it wait."""
     inv.wants, inv.wants_until = wanted.version, min(wanted.until, END_OF_TIME)
     if inv.due_at is None:
-        inv.due_at = inv.wants_until
+        inv.due_at = inv.wants_until  # and that says that no time to start was asked for
+    elif inv.due_at == inv.wants_until:
+        inv.wants_until -= 1
     ledger.arm(work, inv.due_at, inv.seq, 0)
     invocations.insert(work.tx, inv)
     invocations.want(work.tx, inv)

@@ -29,6 +29,7 @@ from steadfaas.spi import (
     EndpointReference,
     Evidence,
     Expires,
+    Mounts,
     Promise,
     Protects,
 )
@@ -110,6 +111,16 @@ class AdapterContract:
         if isinstance(self.adapter, Protects):
             with pytest.raises(BadRequest):
                 self.adapter.protect(["env:A"] * 9)
+
+    def test_one_version_is_one_wherever_it_is_mounted(self) -> None:
+        """And what is at somebody else's address is another one."""
+        if isinstance(self.adapter, Mounts):
+            known = {self.adapter.version_at(self._resolve(target).uri) for target in self.taken}
+            for target in self.taken:
+                place = self._resolve(target).uri.rstrip("/")
+                assert self.adapter.version_at(f"{place}/else/where") in known
+            for target in self.foreign:
+                assert self.adapter.version_at(target) not in known
 
     def _resolve(self, target: str, promise: Promise = Promise.NONE) -> EndpointReference:
         return asyncio.run(self.adapter.resolve(target, promise=promise))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steadfaas.errors import BadRequest, Conflict
-from steadfaas.spi import EndpointReference, Evidence, Expires, Protects, Versioned
+from steadfaas.spi import EndpointReference, Evidence, Expires, Mounts, Protects, Versioned
 from steadfaas.testing.deno import FakeDeno
 from steadfaas_adapters.deno_deploy import ADAPTER
 from tests.adapters.deno_deploy.platform import fake_deno
@@ -20,6 +20,7 @@ def reference(url: str, **facts: str) -> EndpointReference:
 
 def test_what_the_adapter_offers() -> None:
     assert isinstance(ADAPTER, Versioned)
+    assert isinstance(ADAPTER, Mounts)
     assert isinstance(ADAPTER, Expires)
     assert not isinstance(ADAPTER, Protects)
 

@@ -15,6 +15,7 @@ from steadfaas.spi import (
     Evidence,
     Expires,
     Leases,
+    Mounts,
     Promise,
     Protects,
     Versioned,
@@ -44,7 +45,9 @@ def retire(known: EndpointReference) -> None:
 
 
 @pytest.mark.parametrize(
-    "protocol", [Bounded, Diagnoses, Expires, Leases, Protects, Versioned], ids=lambda p: p.__name__
+    "protocol",
+    [Bounded, Diagnoses, Expires, Leases, Mounts, Protects, Versioned],
+    ids=lambda p: p.__name__,
 )
 def test_what_it_can(protocol: type) -> None:
     assert isinstance(ADAPTER, protocol)

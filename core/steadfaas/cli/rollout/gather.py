@@ -14,6 +14,7 @@ from steadfaas.cli.progress import Progress
 from steadfaas.cli.rollout.server import Rolled
 from steadfaas.rollout.decide import decide, notes_of
 from steadfaas.rollout.plan import Callers, DeploymentStep, Plan
+from steadfaas.rollout.policy import Platforms
 
 if TYPE_CHECKING:
     from steadfaas.config import Declared
@@ -41,7 +42,7 @@ def make_plan(declared: Declared, server: Rolled) -> Plan:
         world,
         judged,
         now=time.time_ns() // 1_000_000,
-        platform_keeps=platforms.keeps,
+        platforms=Platforms(platforms.keeps, platforms.goes_with),
     )
     return replace(
         plan, deployments=tuple(_with_callers(step, server) for step in plan.deployments)
