@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,10 +250,81 @@ def test_a_saved_plan_is_applied_unless_the_world_has_moved(tmp_path: Path) -> N
             assert [each["arn"] for each in await here.registered()] == [f"{FUNCTION}:1"]
             done = await here.run("apply", "--plan", str(saved), code=1)
             assert "action was register, is unchanged" in done.stderr
-            wrong = tmp_path / "wrong.json"
-            wrong.write_text("[]")
-            done = await here.run("apply", "--plan", str(wrong), code=2)
-            assert "is no saved plan" in done.stderr
+            twice = await here.with_file("apply", "--plan", str(saved), code=2)
+            assert "leave --config out" in twice.stderr
+            for written, why in _edited(json.loads(saved.read_text())):
+                wrong = tmp_path / "wrong.json"
+                wrong.write_text(written)
+                done = await here.run("apply", "--plan", str(wrong), code=2)
+                assert f"is no saved plan: {why}. Make one" in done.stderr
+
+    run(test())
+
+
+def _edited(plan: Json) -> Iterator[tuple[str, str]]:
+    """What somebody may make of a saved plan, and what is said of it."""
+    yield "", "it is not JSON"
+    yield "[]", "it has no 'format'"
+    yield json.dumps({**plan, "format": "old"}), "its format is 'old', not 'steadfaas-plan/1'"
+    for part in ("declared", "promised", "plan"):
+        yield json.dumps({**plan, part: []}), "a part of it is missing, or was changed"
+    promised = {**plan["promised"], "retire": []}
+    yield json.dumps({**plan, "promised": promised}), "a part of it is missing, or was changed"
+    declared = {**plan["declared"], "services": 3}
+    yield json.dumps({**plan, "declared": declared}), "what is declared in it was changed"
+
+
+def test_a_saved_plan_leads_to_the_server_that_it_was_made_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("STEADFAAS_ADMIN_URL", "RESTATE_ADMIN_URL"):
+        monkeypatch.delenv(variable, raising=False)
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            saved = tmp_path / "plan.json"
+            await here.with_file("plan", "--out", str(saved))
+            line = ["apply", "--plan", str(saved)]
+            done = await asyncio.to_thread(CliRunner().invoke, app, line)
+            assert done.exit_code == 0, done.output
+            assert len(await here.registered()) == 1
+
+    run(test())
+
+
+def test_commands_about_a_file_speak_to_its_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("STEADFAAS_ADMIN_URL", "RESTATE_ADMIN_URL"):
+        monkeypatch.delenv(variable, raising=False)
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            named = f'[engine]\nadmin = "${{WHERE}}"\n{FILE.format(more="")}'
+            here.file.write_text(named)
+            for command in ("plan", "apply", "status", "audit"):
+                line = [command, "--config", str(here.file)]
+                env = {"WHERE": here.world.admin}
+                done = await asyncio.to_thread(CliRunner().invoke, app, line, env=env)
+                assert done.exit_code == 0, done.output
+                missing = [command, "--config", str(tmp_path / "none.toml")]
+                done = await asyncio.to_thread(CliRunner().invoke, app, missing)
+                assert (done.exit_code, "does not exist" in done.stderr) == (1, True)
+
+    run(test())
+
+
+def test_what_is_no_admin_api_is_told(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            for command in ("plan", "status"):
+                line = ["--admin-url", here.world.ingress, command, "--config", str(here.file)]
+                done = await asyncio.to_thread(CliRunner().invoke, app, line)
+                assert done.exit_code == 1
+                assert f"What answers at {here.world.ingress} is no admin API." in done.stderr
+            line = ["--admin-url", "http://ada:hunter2@127.0.0.1:1", "status"]
+            done = await asyncio.to_thread(CliRunner().invoke, app, line)
+            assert (done.exit_code, "hunter2" in done.output) == (2, False)
 
     run(test())
 
@@ -307,7 +378,7 @@ def test_what_is_late_holds_up_nothing_else(
             assert "Plan: 1 to register, 1 not yet." in shown.stdout
             done = await here.with_file("apply", code=75)
             assert "registered  greeter" in done.stdout
-            assert "1 of 2 steps are missing" in done.stderr
+            assert "1 of 2 steps is missing" in done.stderr
             assert len(await here.registered()) == 1
 
     run(test())
@@ -559,7 +630,7 @@ def test_status_is_one_screen(tmp_path: Path) -> None:
             assert "2 drained" in shown.stdout
             found = json.loads((await here.run("status", "--json")).stdout)
             service = found["services"][0]
-            assert service["endpoint"] == f"{FUNCTION}:3"
+            assert service["uri"] == f"{FUNCTION}:3"
             assert len(service["older"]) == 2
             assert [each["state"] for each in found["drained"]] == ["drained", "drained"]
 

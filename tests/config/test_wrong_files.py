@@ -302,8 +302,28 @@ def _empty() -> Path:
 
 def test_no_text() -> None:
     Path("steadfaas.toml").write_bytes(b"a = '\xff'")
-    with pytest.raises(SettingsError, match="is not valid TOML: 'utf-8' codec"):
+    with pytest.raises(SettingsError, match="is no text in UTF-8"):
         load_file()
+
+
+def test_a_mark_at_the_beginning_is_no_mistake() -> None:
+    Path("steadfaas.toml").write_bytes(b"\xef\xbb\xbf" + GREETER.encode())
+    assert load_file().declared.deployments[0].name == "greeter"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[engine]\nadmin = "http://ada:hunter2@localhost:9070"\n',
+        '[[deployments]]\nname = "shop"\ntarget = "http://ada:hunter2@localhost"\n',
+        '[[deployments]]\nname = "shop"\ntarget = "https://${AGE}@localhost"\n',
+    ],
+)
+def test_no_password_stands_in_an_address_and_none_is_repeated(text: str) -> None:
+    Path("steadfaas.toml").write_text(text)
+    with pytest.raises(SettingsError, match="it holds a user name or password; n") as refused:
+        load_file(environ=ENVIRON)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_the_engine_does_not_start_with_a_wrong_table() -> None:

@@ -147,7 +147,7 @@ def test_nobody_listens() -> None:
         with pytest.raises(DiscoveryError) as refused:
             await ask(uri)
         assert refused.value.code == "META0003"
-        assert f"error when calling '{uri}discover'" in refused.value.message
+        assert f"error when calling '{uri}discover': Connection refused. " in refused.value.message
 
     run(test())
 

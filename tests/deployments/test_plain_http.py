@@ -32,6 +32,7 @@ def test_an_address_is_taken_and_normalised(target: str, uri: str) -> None:
     ("target", "words"),
     [
         ("localhost:9080", "is not absolute, only absolute URIs can be used."),
+        ("lamda:greeter@live", "no installed adapter reads it; 'steadfaas adapters list' shows"),
         ("/foo", "The provided uri /foo is not absolute"),
         ("", "holds spaces, control or non-ASCII"),
         ("ftp://svc.example/", "must begin with http:// or https://"),

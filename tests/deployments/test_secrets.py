@@ -83,3 +83,24 @@ def test_they_are_sent_shown_as_references_and_changed(monkeypatch: pytest.Monke
             assert "knows no protection" in no_way.body["message"]
 
     run(test())
+
+
+def test_no_registration_names_a_missing_secret_also_of_what_is_registered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KEY_ONE", "first")
+
+    async def test() -> None:
+        async with admin() as ask, serving(announce(service())) as one:
+            known = await ask.register(one.uri, secret_headers={"x-key": "env:KEY_ONE"})
+            for dry_run in (True, False):
+                missing = await ask.register(
+                    one.uri, secret_headers={"x-key": "env:NOT_SET_ANYWHERE"}, dry_run=dry_run
+                )
+                assert missing.status == 500
+                assert missing.body["restate_code"] == "META0003"
+                assert "NOT_SET_ANYWHERE is not set" in missing.body["message"]
+            again = await ask.register(one.uri, secret_headers={"x-key": "env:KEY_ONE"})
+            assert (again.status, again.body["id"]) == (200, known.body["id"])
+
+    run(test())

@@ -245,6 +245,7 @@ def test_the_difference_for_programs() -> None:
                 "kind": {"before": "Exclusive", "after": "Shared"},
                 "public": False,
                 "input": [{"path": "$.name", "message": "is required now", "effect": "breaking"}],
+                "output": [],
             }
         ],
         "new": False,
@@ -255,6 +256,11 @@ def test_the_difference_for_programs() -> None:
         "type": "Service",
         "new": True,
         "breaking": False,
+        "before_revision": None,
+        "added": [],
+        "removed": [],
+        "type_change": None,
+        "changed": [],
     }
 
 

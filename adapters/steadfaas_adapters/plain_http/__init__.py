@@ -15,6 +15,8 @@ MAX_LENGTH: Final = 2048
 # `urlsplit` drops tabs and line breaks silently, so they are looked for before it sees the text.
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _ABSOLUTE: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+# As targets of other adapters begin. A port is none.
+_WORD: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9-]*:(?!\d+$)")
 _HOST: Final = re.compile(r"[a-zA-Z0-9._~-]+|\[[0-9a-fA-F:.]+\]")
 _BAD_IN_PATH: Final = re.compile(r"[\"<>\\^`{|}]|%(?![0-9a-fA-F]{2})")
 
@@ -63,6 +65,11 @@ def _check_text(target: str) -> None:
             " percent-encode them, and write international host names in their xn-- form."
         )
     if not _ABSOLUTE.match(target):
+        if _WORD.match(target):
+            raise BadRequest(
+                f"{target} is no http:// or https:// address, and no installed adapter reads it;"
+                " 'steadfaas adapters list' shows them."
+            )
         raise BadRequest(
             f"The provided uri {target} is not absolute, only absolute URIs can be used."
         )

@@ -61,10 +61,10 @@ def use(url: str | None) -> None:
     _chosen, _written = url, None
 
 
-def fall_back_on(url: str | None, source: str) -> None:
+def fall_back_on(url: str, source: str) -> None:
     """Speak to this address if neither an option nor a variable says otherwise."""
     global _written
-    _written = (url, source) if url else None
+    _written = url, source
 
 
 def address() -> tuple[str, str]:
@@ -154,7 +154,7 @@ def _exchange(
             ExitCode.TRY_LATER,
         ) from error
     except (OSError, HTTPException) as error:
-        raise _unreachable(base, error) from error
+        raise _unreachable(base, source, error) from error
 
 
 def _headers(method: str, payload: bytes | None) -> dict[str, str]:
@@ -192,6 +192,11 @@ def _query(query: Query | None) -> str:
 
 def _parse(base: str, source: str) -> SplitResult:
     parts = urlsplit(base)
+    if "@" in parts.netloc:
+        raise CommandError(
+            f"{source} holds a user name or password. None is sent to an admin API: leave it out.",
+            ExitCode.USAGE,
+        )
     try:
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
@@ -212,11 +217,14 @@ def _connection(parts: SplitResult, timeout: float) -> http.client.HTTPConnectio
     return kind(parts.hostname or "", parts.port, timeout=timeout)
 
 
-def _unreachable(base: str, error: Exception) -> Unreachable:
+def _unreachable(base: str, source: str, error: Exception) -> Unreachable:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    elsewhere = f"Set {URL_VARIABLE} if it listens elsewhere."
+    if source != URL_VARIABLE:
+        elsewhere = f"If it listens elsewhere, correct {source}."
     return Unreachable(
         f"No answer from the admin API at {base}: {reason}. "
-        f"Is the engine running ('steadfaas up')? Set {URL_VARIABLE} if it listens elsewhere.",
+        f"Is the engine running ('steadfaas up')? {elsewhere}",
         ExitCode.TRY_LATER,
     )
 

@@ -10,7 +10,7 @@ import typer
 from steadfaas.cli import render
 from steadfaas.cli.commands import Json
 from steadfaas.cli.exits import CommandError, ExitCode
-from steadfaas.cli.plan import read
+from steadfaas.cli.plan import no_plan, read
 from steadfaas.cli.rollout.options import Config, Sets, declared
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def apply(
+    context: typer.Context,
     config: Config = None,
     sets: Sets = None,
     plan: Annotated[
@@ -42,10 +43,13 @@ def apply(
     """
     from steadfaas.cli.rollout.server import connect
 
-    saved = None if plan is None else read(plan)
-    if saved is not None and sets:
-        raise typer.BadParameter("a saved plan holds what it was made of; leave --set out")
-    wanted = declared(config, sets) if saved is None else _wanted(saved)
+    saved = None
+    if plan is None:
+        wanted = declared(config, sets)
+    else:
+        _refuse_beside(context, sets)
+        saved = read(plan)
+        wanted = _wanted(saved, plan)
     code = carried_out(wanted, connect(), saved=saved, as_json=as_json)
     raise typer.Exit(code)
 
@@ -83,13 +87,24 @@ def carried_out(
     return outcome.exit_code(made)
 
 
-def _wanted(saved: dict[str, Any]) -> Declared:
+def _refuse_beside(context: typer.Context, sets: list[str] | None) -> None:
+    # A variable may name the file of other commands.
+    source = context.get_parameter_source("config")
+    chosen = source is not None and source.name == "COMMANDLINE"
+    if sets or chosen:
+        named = "--set" if sets else "--config"
+        raise typer.BadParameter(f"a saved plan holds what it was made of; leave {named} out")
+
+
+def _wanted(saved: dict[str, Any], path: Path) -> Declared:
     from steadfaas.cli import admin
     from steadfaas.config import Declared
 
-    found = Declared.from_json(saved["declared"])
-    admin.fall_back_on(found.engine.admin, "the saved plan")
-    return found
+    admin.fall_back_on(saved["plan"]["server"]["url"], f"the saved plan {path}")
+    try:
+        return Declared.from_json(saved["declared"])
+    except ValueError as error:
+        raise no_plan(path, "what is declared in it was changed") from error
 
 
 def _as_promised(made: Plan, saved: dict[str, Any]) -> Plan:
@@ -134,9 +149,10 @@ def _conclude(made: Plan, outcome: Outcome) -> None:
             typer.echo(f"not yet     {name}: {trouble.message}", err=True)
     failed, late = len(outcome.failed), made.counts().get("later", 0)
     if failed or late:
+        missing, steps = failed + late, len(list(made.actions()))
         typer.echo(
-            f"Error: {failed + late} of {len(list(made.actions()))} steps are missing; the others"
-            " are done. Run it again to go on.",
+            f"Error: {missing} of {steps} steps {'is' if missing == 1 else 'are'} missing; the"
+            " others are done. Run it again to go on.",
             err=True,
         )
     elif not outcome.done:
@@ -146,13 +162,13 @@ def _conclude(made: Plan, outcome: Outcome) -> None:
 
 
 def _as_json(done: Done) -> dict[str, Any]:
-    found = {
+    from steadfaas.rollout import document
+
+    return {
         "action": done.what,
         "name": done.name,
         "subject": done.subject,
         "details": done.details,
         "stays": done.stays or None,
-        "error": None if done.error is None else done.error.message,
-        "later": None if done.error is None else done.error.exit_code is ExitCode.TRY_LATER,
+        "error": document.trouble(done.trouble),
     }
-    return {name: value for name, value in found.items() if value is not None}

@@ -8,6 +8,7 @@ import typer
 
 from steadfaas.cli import admin, render
 from steadfaas.cli.commands import Json
+from steadfaas.cli.rollout.options import Config, known_address
 
 _PAGE: Final = 1000  # what the server gives at most at once
 
@@ -21,12 +22,14 @@ def audit(
         typer.Option(metavar="TEXT", help="Of this kind: registered, promoted, removed, …"),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
+    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Show who registered, changed, retired and removed deployments, newest first.
 
     Example: steadfaas audit --deployment dp_10WhCjMVvnlgwL8TRBx8Pu1
     """
+    known_address(config)
     found = _newest({"subject": deployment, "action": action}, limit)
     if as_json:
         render.print_json(found)

@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from steadfaas.cli.exits import CommandError, fail
 
-Json = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. CI=true does the same.")]
 AssumeRole = Annotated[
     str | None,

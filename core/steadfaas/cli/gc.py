@@ -114,9 +114,7 @@ def _as_json(made: Plan, outcome: list[Done], dry_run: bool) -> dict[str, Any]:
     for step in whole["retire"]:
         done = by_id.get(step["deployment_id"])
         step["retired"] = done is not None and done.error is None and not done.stays
-        if done is not None and done.stays:
-            step["stays"] = done.stays
-        if done is not None and done.error is not None:
-            step["error"] = done.error.message
-    errors = {name: trouble.message for name, trouble in _unknown(made).items()}
+        step["stays"] = (done and done.stays) or None
+        step["error"] = document.trouble(done.trouble if done else None)
+    errors = {name: document.trouble(trouble) for name, trouble in _unknown(made).items()}
     return {**whole, "dry_run": dry_run, "errors": errors}

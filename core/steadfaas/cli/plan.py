@@ -41,6 +41,9 @@ def plan(
     from steadfaas.cli.rollout.server import connect
     from steadfaas.rollout import document, words
 
+    if markdown and as_json:
+        raise typer.BadParameter("it is either --json or --markdown")
+
     wanted = declared(config, sets)
     server = connect()
     made = make_plan(wanted, server)
@@ -63,22 +66,29 @@ def exit_code(made: Plan) -> ExitCode:
 
 def read(path: Path) -> dict[str, Any]:
     """A saved plan. Raises CommandError."""
-    from steadfaas.rollout.document import FORMAT
+    from steadfaas.rollout import document
 
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != FORMAT:
-            raise ValueError(f"its format is {found['format']!r}, not {FORMAT!r}")
+        return document.opened(json.loads(path.read_bytes()))
+    except json.JSONDecodeError:
+        why = "it is not JSON"
+    except UnicodeDecodeError:
+        why = "it is no text"
+    except ValueError as error:
+        why = str(error)
     except OSError as error:
         raise CommandError(
             f"The plan {path} cannot be read: {error.strerror or error}.", ExitCode.USAGE
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CommandError(
-            f"{path} is no saved plan: {error}. Make one with 'steadfaas plan --out {path}'.",
-            ExitCode.USAGE,
-        ) from error
-    return dict(found)
+    raise no_plan(path, why)
+
+
+def no_plan(path: Path, why: str) -> CommandError:
+    """What is said of a file that is no saved plan."""
+    return CommandError(
+        f"{path} is no saved plan: {why}. Make one with 'steadfaas plan --out {path}'.",
+        ExitCode.USAGE,
+    )
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:

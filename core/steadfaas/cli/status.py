@@ -124,7 +124,7 @@ def _as_json(found: Standing) -> dict[str, Any]:
                 "type": each.type,
                 "revision": each.revision,
                 "deployment_id": each.deployment.id,
-                "endpoint": each.deployment.uri,
+                "uri": each.deployment.uri,
                 "unfinished": each.deployment.unfinished,
                 "older": [older.id for older in each.older],
             }
@@ -133,8 +133,7 @@ def _as_json(found: Standing) -> dict[str, Any]:
         "draining": [_older_json(each) for each in found.draining],
         "drained": [_older_json(each) for each in found.drained],
         "at_risk": [
-            {"deployment_id": known.id, "endpoint": known.uri, **_risk(known)}
-            for known in found.at_risk
+            {"deployment_id": known.id, "uri": known.uri, **_risk(known)} for known in found.at_risk
         ],
     }
 
@@ -143,7 +142,7 @@ def _older_json(older: Older) -> dict[str, Any]:
     known = older.deployment
     return {
         "deployment_id": known.id,
-        "endpoint": known.uri,
+        "uri": known.uri,
         "state": older.state,
         "services": known.revisions,
         "unfinished": known.unfinished,

@@ -16,6 +16,7 @@ from steadfaas.config.missing import missing_secrets
 from steadfaas.config.problems import Problem, SettingsError
 from steadfaas.config.read import DEFAULT_CONFIG_FILE
 from steadfaas.config.settings import VARIABLE_PREFIX, Settings, variable_of
+from steadfaas.config.whose import Engine, engine_of, engine_of_file
 
 __all__ = [
     "DEFAULT_CONFIG_FILE",
@@ -27,10 +28,13 @@ __all__ = [
     "DeclaredEngine",
     "DeclaredRetry",
     "DeclaredService",
+    "Engine",
     "Problem",
     "Secret",
     "Settings",
     "SettingsError",
+    "engine_of",
+    "engine_of_file",
     "load_file",
     "load_settings",
     "missing_secrets",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+# Who listens everywhere is reached on this machine as well.
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,11 @@ class Address:
     def url(self) -> str:
         """The address as an HTTP origin, without a trailing slash."""
         return f"http://{self}"
+
+    @property
+    def local_url(self) -> str:
+        """The same for clients on this machine, also if the server listens everywhere."""
+        return replace(self, host=_EVERYWHERE.get(self.host, self.host)).url
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -21,6 +21,7 @@ from steadfaas.config.values import (
     Keep,
     Name,
     Table,
+    Target,
     Url,
     Wait,
     Word,
@@ -60,7 +61,7 @@ class DeclaredDeployment(Table):
         "What this file calls it. Unique in the file.",
         "up to 64 letters, digits, dashes, underscores or dots",
     )
-    target: Word = described(
+    target: Target = described(
         ..., "Where its code is.", "text without spaces, such as lambda:greeter@live"
     )
     adapter: Word | None = described(

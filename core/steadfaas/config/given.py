@@ -32,16 +32,16 @@ class Given:
         self.tree = deepcopy(table)
         self.places = places
         self.problems: list[Problem] = []
-        self._environ = environ
+        self.environ = environ
         deployments = self.tree.get("deployments")
         for deployment in deployments if isinstance(deployments, list) else []:
             places.names.append(self._name_of(deployment))
 
     def add_variables(self) -> None:
         """Put the variables of flat settings and those of tables over the file."""
-        for name, value in _flat(self._environ).items():
+        for name, value in _flat(self.environ).items():
             self._put((name,), value, variable_of(name))
-        nested = [(name, self._environ[name]) for name in self._environ if NESTED.match(name)]
+        nested = [(name, self.environ[name]) for name in self.environ if NESTED.match(name)]
         for variable, text in sorted(nested):
             if text:
                 self._add_nested(variable, text)
@@ -143,7 +143,7 @@ class Given:
         if not isinstance(name, str):
             return None
         try:
-            return interpolate(name, self._environ)
+            return interpolate(name, self.environ)
         except Unresolved:
             return name
 

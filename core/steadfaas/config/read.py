@@ -20,7 +20,7 @@ def read_file(chosen: Path | None) -> tuple[dict[str, Any], Places]:
     """
     path = chosen or DEFAULT_CONFIG_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
         return tomllib.loads(text), Places(str(path), lines_of(text))
     except FileNotFoundError:
         if chosen is None:
@@ -28,7 +28,9 @@ def read_file(chosen: Path | None) -> tuple[dict[str, Any], Places]:
         raise _refused(path, "does not exist") from None
     except OSError as error:
         raise _refused(path, f"cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise _refused(path, "is no text in UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise _refused(path, f"is not valid TOML: {error}") from None
     except (RecursionError, ValueError):
         raise _refused(path, "is nested too deeply, or holds an absurdly long number") from None

@@ -23,6 +23,7 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
 from steadfaas.config.address import Address
@@ -36,6 +37,7 @@ YES_NO: Final = "true or false"
 
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CREDENTIALS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@")
 
 
 class Table(BaseModel):
@@ -107,7 +109,20 @@ def _check_word(text: str) -> str:
     return text
 
 
+def _check_target(text: str) -> str:
+    return _without_credentials(_check_word(text), "name a secret in 'headers' instead")
+
+
+def _without_credentials(text: str, advice: str) -> str:
+    # It is not repeated: the password stands in it.
+    if _CREDENTIALS.match(text):
+        reason = f"it holds a user name or password; {advice}"
+        raise PydanticCustomError("refused", "{reason}", {"reason": reason})
+    return text
+
+
 def _check_url(text: str) -> str:
+    _without_credentials(text, "none is sent to an admin API")
     try:
         parts = urlsplit(_check_word(text))
         whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -140,6 +155,7 @@ Keep = Annotated[int, Strict(), Field(ge=0)]
 Factor = Annotated[float, Strict(), Field(ge=1, allow_inf_nan=False)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Word = Annotated[str, AfterValidator(_check_word)]
+Target = Annotated[str, AfterValidator(_check_target)]
 Url = Annotated[str, AfterValidator(_check_url)]
 Attempts = Annotated[
     int | Literal["unlimited"],

@@ -12,7 +12,9 @@ connection, a broken one, silence, or a status that says "later".
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -155,11 +157,11 @@ async def _over_http(
     except TimeoutError as error:
         raise late(url, patience.attempt_timeout, retryable=True) from error
     except aiohttp.ClientSSLError as error:
-        raise _unreachable(url, f"TLS failed ({error})", retryable=False) from error
+        raise _unreachable(url, f"TLS failed ({_reason(error)})", retryable=False) from error
     except aiohttp.InvalidURL as error:
         raise _unreachable(url, "it is not a valid address", retryable=False) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise _unreachable(url, str(error) or type(error).__name__, retryable=True) from error
+        raise _unreachable(url, _reason(error), retryable=True) from error
 
 
 def understood(where: str, headers: Mapping[str, str], body: bytes, most: int) -> Discovered:
@@ -237,6 +239,19 @@ def _sdk_version(headers: Mapping[str, str]) -> str | None:
 def late(where: str, seconds: float, *, retryable: bool) -> DiscoveryError:
     """There was no answer in time."""
     return _unreachable(where, f"no complete answer within {seconds:g} s", retryable=retryable)
+
+
+def _reason(error: Exception) -> str:
+    """What failed, without what the client knows of its own settings and the address."""
+    cause: Exception = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+    number = getattr(cause, "errno", None) or 0
+    if number > 0 and not isinstance(cause, ssl.SSLError):
+        return os.strerror(number)
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
 
 
 def _unreachable(url: str, why: str, *, retryable: bool) -> DiscoveryError:

@@ -44,6 +44,14 @@ class Platforms(Protocol):
         ...
 
 
+def present(connection: Connection) -> dict[str, str]:
+    """The secret headers of a connection. Raises DiscoveryError where a secret is missing."""
+    try:
+        return looked_up(connection.secret_headers)
+    except AttemptFailure as failure:
+        raise refused(failure) from failure
+
+
 class Discovery:
     """Asks endpoints what they serve."""
 
@@ -59,10 +67,7 @@ class Discovery:
 
     async def __call__(self, reference: EndpointReference, connection: Connection) -> Discovered:
         """What an endpoint serves. Raises DiscoveryError, as `discover` does."""
-        try:
-            headers = {**dict(connection.headers), **looked_up(connection.secret_headers)}
-        except AttemptFailure as failure:
-            raise refused(failure) from failure
+        headers = {**dict(connection.headers), **present(connection)}
         endpoint = Endpoint(reference.uri, connection.access, facts=reference.facts)
         if is_http(reference.uri):
             return await discover(

@@ -29,6 +29,7 @@ from steadfaas.deployments.adapters import Adapters
 from steadfaas.deployments.catalog import Catalog, Deployment, HandlerOptions, ServiceRevision
 from steadfaas.deployments.compat import Compatibility, dropped, findings
 from steadfaas.deployments.discover import Discovered
+from steadfaas.deployments.discovery import present
 from steadfaas.deployments.headers import Connection, Headers
 from steadfaas.deployments.modify import Modification, Modified
 from steadfaas.deployments.plan import Planner, reference_of
@@ -118,6 +119,7 @@ class Registry:
         async with lock:
             known = self._plans.known(request, reference)
             if known is not None and not request.force:
+                present(request.connection)
                 return Registered(known, Outcome.UNCHANGED)
             discovered = await self._discover(reference, request.connection)
             if request.dry_run:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from steadfaas.config import Declared
 
 FORMAT: Final = "steadfaas-plan/1"
+_PROMISED: Final = ("deployments", "services", "takes new requests", "retire")
 
 
 def to_json(plan: Plan, server: Server) -> Json:
@@ -46,6 +47,22 @@ def saved(plan: Plan, declared: Declared, server: Server, *, made_at: str) -> Js
     }
 
 
+def opened(found: Any) -> Json:
+    """A saved plan with all its parts. Raises ValueError for anything else."""
+    if not isinstance(found, dict) or "format" not in found:
+        raise ValueError("it has no 'format'")
+    if found["format"] != FORMAT:
+        raise ValueError(f"its format is {found['format']!r}, not {FORMAT!r}")
+    match found:
+        case {
+            "declared": dict(),
+            "promised": dict(promises),
+            "plan": {"server": {"url": str()}},
+        } if all(isinstance(promises.get(kind), dict) for kind in _PROMISED):
+            return found
+    raise ValueError("a part of it is missing, or was changed")
+
+
 def promised(plan: Plan) -> Json:
     """What must be the same when the plan is made again, so that it is still the one that was
     shown: what is done, and who takes the new requests before."""
@@ -75,12 +92,12 @@ def promised(plan: Plan) -> Json:
 def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """One sentence for each promise of a saved plan that does not hold any more."""
     found = []
-    for kind in ("deployments", "services", "takes new requests"):
-        was, now = before.get(kind, {}), after.get(kind, {})
+    for kind in _PROMISED[:3]:
+        was, now = before[kind], after[kind]
         for name in sorted({*was, *now}):
             if was.get(name) != now.get(name):
                 found.append(f"{kind}, {name}: {_differs(was.get(name), now.get(name))}")
-    for id in sorted(set(before.get("retire", {})) - set(after.get("retire", {}))):
+    for id in sorted(set(before["retire"]) - set(after["retire"])):
         found.append(f"retire, {id}: it may not go any more")
     return found
 
@@ -94,13 +111,14 @@ def _differs(was: Any, now: Any) -> str:
 
 
 def _said(value: Any) -> str:
-    if value in (None, "", {}):
+    if value in (None, "", {}, []):
         return "none"
-    return (
-        str(value)
-        if isinstance(value, str | int)
-        else ", ".join(f"{k} {v}" for k, v in value.items())
-    )
+    match value:
+        case dict():
+            return ", ".join(f"{name} {_said(each)}" for name, each in value.items())
+        case list():
+            return ", ".join(map(_said, value))
+    return str(value)
 
 
 # --- parts -------------------------------------------------------------------------------------
@@ -118,7 +136,7 @@ def _deployment(step: DeploymentStep) -> Json:
         "callers": [_callers(each) for each in step.callers],
         "changes": _shown(step.changes),
         "notes": list(step.notes),
-        "error": _trouble(step.trouble),
+        "error": trouble(step.trouble),
     }
 
 
@@ -144,7 +162,7 @@ def _service(step: ServiceStep) -> Json:
         "changes": step.changes,
         "before": step.before,
         "notes": list(step.notes),
-        "error": _trouble(step.trouble),
+        "error": trouble(step.trouble),
     }
 
 
@@ -166,7 +184,8 @@ def _stays(found: Stays) -> Json:
     }
 
 
-def _trouble(trouble: Trouble | None) -> Json | None:
-    if trouble is None:
+def trouble(found: Trouble | None) -> Json | None:
+    """Why something cannot be done, as all commands say it."""
+    if found is None:
         return None
-    return {"message": trouble.message, "later": trouble.later, "code": trouble.code}
+    return {"message": found.message, "later": found.later, "code": found.code}

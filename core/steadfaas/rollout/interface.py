@@ -123,29 +123,28 @@ def lines(found: ServiceDifference) -> list[str]:
 
 
 def to_json(found: ServiceDifference) -> Json:
-    """The difference for programs. What is empty is left out."""
-    told: Json = {
+    """The difference for programs."""
+    return {
         "service": found.service,
         "type": found.type,
+        "new": found.is_new,
+        "breaking": found.breaking,
         "before_revision": found.before_revision,
         "added": list(found.added),
         "removed": list(found.removed),
         "type_change": _pair(found.type_change),
         "changed": [_handler_json(each) for each in found.changed],
     }
-    return {**_given(told), "new": found.is_new, "breaking": found.breaking}
 
 
 def _handler_json(change: HandlerChange) -> Json:
-    return _given(
-        {
-            "handler": change.handler,
-            "kind": _pair(change.kind),
-            "public": change.public,
-            "input": [_finding_json(found) for found in change.input],
-            "output": [_finding_json(found) for found in change.output],
-        }
-    )
+    return {
+        "handler": change.handler,
+        "kind": _pair(change.kind),
+        "public": change.public,
+        "input": [_finding_json(found) for found in change.input],
+        "output": [_finding_json(found) for found in change.output],
+    }
 
 
 def _finding_json(found: Finding) -> Json:
@@ -154,10 +153,6 @@ def _finding_json(found: Finding) -> Json:
 
 def _pair(change: tuple[str, str] | None) -> Json | None:
     return None if change is None else {"before": change[0], "after": change[1]}
-
-
-def _given(fields: Json) -> Json:
-    return {name: value for name, value in fields.items() if value is not None and value != []}
 
 
 # --- one handler -------------------------------------------------------------------------------

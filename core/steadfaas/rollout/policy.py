@@ -72,10 +72,9 @@ def _why_it_stays(
     if len(kept) < (entry.keep or 0):
         kept.append(known.id)
         return f"drained, the {_ordinal(len(kept))} of {entry.keep} that are kept"
-    age = now - known.created_at
-    if age < (entry.min_age or 0):
+    if now - known.created_at < (entry.min_age or 0):
         return (
-            f"drained, but {format_duration(max(age, 0) // 1000 * 1000)} old, and it stays for"
+            f"drained, but {_age(known, now)} old, and it stays for"
             f" {format_duration(entry.min_age or 0)}"
         )
     return PLATFORM_KEEPS if platforms.keeps(known.view) else None
@@ -105,13 +104,17 @@ def _evidence(
     return {
         "entry": entry.name,
         "unfinished": known.unfinished,
-        "age": format_duration(max(now - known.created_at, 0)),
+        "age": _age(known, now),
         "min_age": None if entry.min_age is None else format_duration(entry.min_age),
         "keep": entry.keep,
         "kept": list(kept),
         "targets": dict(targets),
         "services": known.revisions,
     }
+
+
+def _age(known: Known, now: int) -> str:
+    return format_duration(max(now - known.created_at, 0) // 1000 * 1000)
 
 
 def _ordinal(number: int) -> str:

@@ -29,17 +29,12 @@ def applying(declared: Declared, admin_address: Address) -> Callable[[Served], N
     """What applies a file in a thread of its own, to the engine whose admin API listens there."""
 
     def begin(served: Served) -> None:
-        url = replace(admin_address, host=_reached(admin_address.host), port=served.admin_port).url
+        url = replace(admin_address, port=served.admin_port).local_url
         threading.Thread(
             target=_apply, args=(declared, url), name="apply-at-start", daemon=True
         ).start()
 
     return begin
-
-
-def _reached(host: str) -> str:
-    """Where a server on this host is reached from here: one that listens everywhere, locally."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
 def _apply(declared: Declared, url: str) -> None:

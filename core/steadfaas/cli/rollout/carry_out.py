@@ -16,6 +16,7 @@ from steadfaas.cli.rollout.gather import AT_ONCE
 from steadfaas.cli.rollout.retire import retire
 from steadfaas.cli.rollout.server import Rolled
 from steadfaas.rollout.decide import notes_of
+from steadfaas.rollout.judged import Trouble
 from steadfaas.rollout.plan import Action, DeploymentStep, Plan, RetireStep, ServiceStep
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ class Done:
     error: CommandError | None = None
     details: str = ""
     stays: str = ""
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why it failed, as a plan says it."""
+        if self.error is None:
+            return None
+        later = self.error.exit_code is ExitCode.TRY_LATER
+        return Trouble(self.error.message, later=later, code=self.error.code)
 
 
 @dataclass(slots=True)

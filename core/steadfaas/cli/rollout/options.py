@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -12,7 +11,7 @@ from steadfaas.cli import admin
 from steadfaas.cli.exits import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    from steadfaas.config import Declared
+    from steadfaas.config import Declared, Engine
 
 CONFIG_VARIABLE: Final = "STEADFAAS_CONFIG"
 
@@ -39,7 +38,7 @@ def declared(config: Path | None, sets: list[str] | None) -> Declared:
     """What a file declares, checked whole; commands speak to the engine that it names from now on,
     unless an option or a variable says otherwise. Raises CommandError."""
     # Loaded here: pydantic would double the time of every other command.
-    from steadfaas.config import DEFAULT_CONFIG_FILE, SettingsError, load_file
+    from steadfaas.config import DEFAULT_CONFIG_FILE, SettingsError, engine_of, load_file
 
     if config is None and not sets and not DEFAULT_CONFIG_FILE.exists():
         raise CommandError(
@@ -50,17 +49,24 @@ def declared(config: Path | None, sets: list[str] | None) -> Declared:
         found = load_file(config, sets=sets or ())
     except SettingsError as error:
         raise CommandError(str(error), ExitCode.REFUSED) from error
-    admin.fall_back_on(found.declared.engine.admin, f"[engine] admin in {found.path}")
+    _speak_to(engine_of(found))
     return found.declared
 
 
 def known_address(config: Path | None) -> None:
     """Speak to the engine that a file names, for a command that needs nothing else of it: whatever
-    else is wrong with the file, or that it is missing, does not matter."""
-    import tomllib
+    else is wrong with the file does not matter, nor that there is none. Raises CommandError if one
+    that was named cannot be read."""
+    if config is None and not Path("steadfaas.toml").exists():
+        return
+    from steadfaas.config import SettingsError, engine_of_file
 
-    path = config or Path("steadfaas.toml")
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        found = tomllib.loads(path.read_text(encoding="utf-8")).get("engine", {}).get("admin")
-        if isinstance(found, str) and "$" not in found:
-            admin.fall_back_on(found, f"[engine] admin in {path}")
+    try:
+        _speak_to(engine_of_file(config))
+    except SettingsError as error:
+        raise CommandError(str(error), ExitCode.REFUSED) from error
+
+
+def _speak_to(engine: Engine | None) -> None:
+    if engine is not None:
+        admin.fall_back_on(engine.url, engine.source)

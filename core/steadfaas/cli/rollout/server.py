@@ -21,19 +21,36 @@ _QUERY_SECONDS: Final = 60.0
 _BREAKS: Final = "META0006"
 _MUTABLE: Final = "mutable"
 UNREACHABLE: Final = "META0003"
+# How others say that they know no such address; an ingress says 400.
+_NO_ROUTE: Final = (400, 404, 405)
 
 
 def connect(*, patient: bool = False) -> Rolled:
     """Whoever answers at the admin API's address. `patient`: endpoints that do not answer may do so
     later. Raises CommandError."""
-    url, _ = admin.address()
-    version = str((admin.call("GET", "/version") or {}).get("version") or "")
+    url, source = admin.address()
+    version = _version(url, source)
     server = Server(url, version, _OURS in version)
     if server.ours:
         return Rolled(server, patient=patient)
     from steadfaas.cli.rollout.stock import Stock  # built upon what is here
 
     return Stock(server, patient=patient)
+
+
+def _version(url: str, source: str) -> str:
+    try:
+        return str(admin.call("GET", "/version")["version"])
+    except CommandError as error:
+        if error.status not in _NO_ROUTE:
+            raise
+    except (KeyError, TypeError):
+        pass
+    raise CommandError(
+        f"What answers at {url} is no admin API. Correct {source}; it is not where requests for"
+        " handlers go.",
+        ExitCode.REFUSED,
+    )
 
 
 class Rolled:
