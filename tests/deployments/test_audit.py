@@ -53,6 +53,7 @@ def test_every_kind_of_act_with_who_and_what() -> None:
             await registry.retirements.begin(old.id, actor="ann")
             await registry.retirements.call_off(old.id, actor="ann")
             await registry.retirements.begin(old.id, actor="ann")
+            await registry.retirements.removing(old.id, actor="ann")
             await registry.retirements.artifact_removed(old.id, actor="ann")
             await registry.remove(old.id, actor="ann")
             told = [(each.action, each.detail.get("change")) for each in entries(here)[::-1]]
@@ -71,6 +72,7 @@ def test_every_kind_of_act_with_who_and_what() -> None:
                 ("retirement begun", None),
                 ("retirement called off", None),
                 ("retirement begun", None),
+                ("removing artifact", None),
                 ("artifact removed", None),
                 ("removed", None),
             ]
