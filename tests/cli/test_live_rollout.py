@@ -410,7 +410,7 @@ def test_a_version_that_its_platform_still_needs_stays_and_says_so(tmp_path: Pat
             await three_versions(here, "keep = 0")
             here.api.aliases.append({"Name": "old", "FunctionVersion": "1"})
             done = await here.with_file("gc")
-            assert "the alias old point to" in done.stdout
+            assert "the alias old points to; point it elsewhere" in done.stdout
             [first, _] = await here.registered()
             assert "retiring" not in first
             assert here.api.deleted == ["2"]
