@@ -74,7 +74,8 @@ def _root(
         typer.Option(
             metavar="URL",
             help=f"The admin API to speak to, else {admin.URL_VARIABLE}, else "
-            f"{admin.FALLBACK_VARIABLE}, else {admin.DEFAULT_URL}.",
+            f"{admin.FALLBACK_VARIABLE}, else what ./steadfaas.toml says, else"
+            f" {admin.DEFAULT_URL}.",
         ),
     ] = None,
     version: Annotated[

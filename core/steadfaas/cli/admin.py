@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 URL_OPTION: Final = "--admin-url"
 URL_VARIABLE: Final = "STEADFAAS_ADMIN_URL"
+CONFIG_VARIABLE: Final = "STEADFAAS_CONFIG"
 # What users of the official command line have set already.
 FALLBACK_VARIABLE: Final = "RESTATE_ADMIN_URL"
 DEFAULT_URL: Final = "http://127.0.0.1:9070"
@@ -61,8 +63,9 @@ def use(url: str | None) -> None:
     _chosen, _written = url, None
 
 
-def fall_back_on(url: str, source: str) -> None:
-    """Speak to this address if neither an option nor a variable says otherwise."""
+def fall_back_on(url: str = DEFAULT_URL, source: str = URL_VARIABLE) -> None:
+    """Speak to this address if neither an option nor a variable says otherwise, whatever the file
+    in the working directory names."""
     global _written
     _written = url, source
 
@@ -74,7 +77,28 @@ def address() -> tuple[str, str]:
     for variable in (URL_VARIABLE, FALLBACK_VARIABLE):
         if url := os.environ.get(variable):
             return url, variable
+    if _written is None:
+        fall_back_on(*_in_file())
     return _written or (DEFAULT_URL, URL_VARIABLE)
+
+
+def _in_file() -> tuple[str, str]:
+    """The engine that the settings file is about, if there is one that says so. Raises CommandError
+    for a file that cannot be read: another engine may not be what is meant."""
+    chosen = os.environ.get(CONFIG_VARIABLE)
+    if not chosen and not os.path.exists("steadfaas.toml"):
+        return DEFAULT_URL, URL_VARIABLE
+    # Loaded here: it takes longer than most commands do.
+    from steadfaas.config import SettingsError, engine_of_file
+
+    try:
+        found = engine_of_file(Path(chosen) if chosen else None)
+    except SettingsError as error:
+        raise CommandError(
+            f"{error} It may name the engine that is meant; {URL_OPTION} does too.",
+            ExitCode.REFUSED,
+        ) from error
+    return (found.url, found.source) if found else (DEFAULT_URL, URL_VARIABLE)
 
 
 def path(*parts: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +13,11 @@ from steadfaas.cli.exits import CommandError, ExitCode
 if TYPE_CHECKING:
     from steadfaas.config import Declared, Engine
 
-CONFIG_VARIABLE: Final = "STEADFAAS_CONFIG"
-
 Config = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        envvar=CONFIG_VARIABLE,
+        envvar=admin.CONFIG_VARIABLE,
         show_envvar=False,
         help="The file that says what is deployed.  [default: ./steadfaas.toml]",
     ),
@@ -55,9 +53,8 @@ def declared(config: Path | None, sets: list[str] | None) -> Declared:
 
 def known_address(config: Path | None) -> None:
     """Speak to the engine that a file names, for a command that needs nothing else of it: whatever
-    else is wrong with the file does not matter, nor that there is none. Raises CommandError if one
-    that was named cannot be read."""
-    if config is None and not Path("steadfaas.toml").exists():
+    else is wrong with the file does not matter. Raises CommandError if it cannot be read."""
+    if config is None:
         return
     from steadfaas.config import SettingsError, engine_of_file
 
@@ -68,5 +65,7 @@ def known_address(config: Path | None) -> None:
 
 
 def _speak_to(engine: Engine | None) -> None:
-    if engine is not None:
+    if engine is None:
+        admin.fall_back_on()
+    else:
         admin.fall_back_on(engine.url, engine.source)
