@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 URL_OPTION: Final = "--admin-url"
 URL_VARIABLE: Final = "STEADFAAS_ADMIN_URL"
-CONFIG_VARIABLE: Final = "STEADFAAS_CONFIG"
 # What users of the official command line have set already.
 FALLBACK_VARIABLE: Final = "RESTATE_ADMIN_URL"
 DEFAULT_URL: Final = "http://127.0.0.1:9070"
@@ -39,6 +37,7 @@ Query = Mapping[str, str | int | bool | Sequence[str] | None]
 _chosen: str | None = None
 # What a file says, and the words for it.
 _written: tuple[str, str] | None = None
+_otherwise: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +56,15 @@ class MissingRoute(CommandError):
     """The server does not offer what a command needs: it is a stock one, or an older one."""
 
 
-def use(url: str | None) -> None:
-    """Speak to this address from now on; None: to the one that the environment names."""
-    global _chosen, _written
-    _chosen, _written = url, None
+def use(url: str | None, *, otherwise: Callable[[], None] | None = None) -> None:
+    """Speak to this address from now on; None: to the one that the environment names, or else to
+    the one that `otherwise` finds and falls back on."""
+    global _chosen, _written, _otherwise
+    _chosen, _written, _otherwise = url, None, otherwise
 
 
 def fall_back_on(url: str = DEFAULT_URL, source: str = URL_VARIABLE) -> None:
-    """Speak to this address if neither an option nor a variable says otherwise, whatever the file
-    in the working directory names."""
+    """Speak to this address if neither an option nor a variable says otherwise."""
     global _written
     _written = url, source
 
@@ -77,28 +76,9 @@ def address() -> tuple[str, str]:
     for variable in (URL_VARIABLE, FALLBACK_VARIABLE):
         if url := os.environ.get(variable):
             return url, variable
-    if _written is None:
-        fall_back_on(*_in_file())
+    if _written is None and _otherwise is not None:
+        _otherwise()
     return _written or (DEFAULT_URL, URL_VARIABLE)
-
-
-def _in_file() -> tuple[str, str]:
-    """The engine that the settings file is about, if there is one that says so. Raises CommandError
-    for a file that cannot be read: another engine may not be what is meant."""
-    chosen = os.environ.get(CONFIG_VARIABLE)
-    if not chosen and not os.path.exists("steadfaas.toml"):
-        return DEFAULT_URL, URL_VARIABLE
-    # Loaded here: it takes longer than most commands do.
-    from steadfaas.config import SettingsError, engine_of_file
-
-    try:
-        found = engine_of_file(Path(chosen) if chosen else None)
-    except SettingsError as error:
-        raise CommandError(
-            f"{error} It may name the engine that is meant; {URL_OPTION} does too.",
-            ExitCode.REFUSED,
-        ) from error
-    return (found.url, found.source) if found else (DEFAULT_URL, URL_VARIABLE)
 
 
 def path(*parts: str) -> str:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steadfaas.cli import render
-from steadfaas.cli.admin import CONFIG_VARIABLE
 from steadfaas.cli.commands import Group
 from steadfaas.cli.exits import CommandError, ExitCode
-from steadfaas.cli.rollout.options import Sets
+from steadfaas.cli.rollout.options import CONFIG_VARIABLE, Sets
 
 if TYPE_CHECKING:
     from steadfaas.config import ConfigFile, Problem

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import steadfaas
-from steadfaas.cli.admin import CONFIG_VARIABLE
 from steadfaas.cli.exits import CommandError, ExitCode, exit_code_of, fail
+from steadfaas.cli.rollout.options import CONFIG_VARIABLE
 from steadfaas.errors import SteadfaasError
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,11 +14,13 @@ from steadfaas.cli.exits import CommandError, ExitCode
 if TYPE_CHECKING:
     from steadfaas.config import Declared, Engine
 
+CONFIG_VARIABLE: Final = "STEADFAAS_CONFIG"
+
 Config = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        envvar=admin.CONFIG_VARIABLE,
+        envvar=CONFIG_VARIABLE,
         show_envvar=False,
         help="The file that says what is deployed.  [default: ./steadfaas.toml]",
     ),
@@ -62,6 +65,19 @@ def known_address(config: Path | None) -> None:
         _speak_to(engine_of_file(config))
     except SettingsError as error:
         raise CommandError(str(error), ExitCode.REFUSED) from error
+
+
+def file_here() -> None:
+    """Speak to the engine that the settings file names, if there is one: for commands that are not
+    told of any. Raises CommandError if it cannot be read, for another may be meant."""
+    chosen = os.environ.get(CONFIG_VARIABLE)
+    if not chosen and not Path("steadfaas.toml").exists():
+        return
+    try:
+        known_address(Path(chosen or "steadfaas.toml"))
+    except CommandError as error:
+        error.message += f" It may name the engine that is meant; {admin.URL_OPTION} does too."
+        raise
 
 
 def _speak_to(engine: Engine | None) -> None:
