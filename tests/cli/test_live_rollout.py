@@ -314,6 +314,26 @@ def test_commands_about_a_file_speak_to_its_engine(
     run(test())
 
 
+def test_other_commands_speak_to_the_engine_of_the_file_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("STEADFAAS_ADMIN_URL", "RESTATE_ADMIN_URL", "STEADFAAS_CONFIG"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            here.file.write_text(f'[engine]\nadmin = "{here.world.admin}"\n')
+            done = await asyncio.to_thread(CliRunner().invoke, app, ["deployments", "list"])
+            assert (done.exit_code, "No deployments" in done.output) == (0, True)
+            here.file.write_text("[engine\n")
+            done = await asyncio.to_thread(CliRunner().invoke, app, ["deployments", "list"])
+            assert done.exit_code == 1
+            assert "--admin-url does too" in done.stderr
+
+    run(test())
+
+
 def test_what_is_no_admin_api_is_told(tmp_path: Path) -> None:
     async def test() -> None:
         async with desk(tmp_path) as here:
@@ -457,7 +477,7 @@ def test_a_version_that_its_platform_still_needs_stays_and_says_so(tmp_path: Pat
             await three_versions(here, "keep = 0")
             here.api.aliases.append({"Name": "old", "FunctionVersion": "1"})
             done = await here.with_file("gc")
-            assert "the alias old point to" in done.stdout
+            assert "the alias old points to; point it elsewhere" in done.stdout
             [first, _] = await here.registered()
             assert "retiring" not in first
             assert here.api.deleted == ["2"]

@@ -50,7 +50,7 @@ def test_two_hundred_are_asked_about_together_within_the_bound(
 
         applied = json_of("apply")
         assert len(applied["done"]) == MANY
-        assert [each for each in applied["done"] if each["error"] is not None] == []
+        assert [each for each in applied["done"] if each["error"]] == []
 
         platforms.reset()
         assert json_of("plan")["summary"] == {"unchanged": MANY}
@@ -87,7 +87,7 @@ class _Meeting:
 def _asked(meeting: _Meeting, numbers: list[int]) -> list[int]:
     told: list[int] = []
     found = each_at_once(meeting.attend, numbers, told.append)
-    assert told == list(range(1, len(numbers) + 1))
+    assert told == list(range(len(numbers) + 1))
     return found
 
 

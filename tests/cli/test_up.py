@@ -71,6 +71,20 @@ def test_hands_the_settings_over_and_returns_the_exit_code(up: Callable[..., Res
         assert part in line
 
 
+def test_set_beats_the_file_and_flags_beat_both(up: Callable[..., Result]) -> None:
+    Path("steadfaas.toml").write_text('admin = "127.0.0.1:1"\nabort_timeout = "1m"\n')
+    seen: list[Settings] = []
+
+    def run(settings: Settings) -> int:
+        seen.append(settings)
+        return 0
+
+    sets = ("--set", "abort_timeout=2m", "--set", "admin=127.0.0.1:2")
+    assert up(run, *sets, "--admin", "127.0.0.1:3").exit_code == 0
+    assert (seen[0].abort_timeout, seen[0].admin.port) == (120_000, 3)
+    assert "--set, abort_timeout: expected" in up(run, "--set", "abort_timeout=2").stderr
+
+
 @pytest.mark.parametrize("name", ["ingress", "admin"])
 def test_a_taken_port_is_named_with_its_flag(up: Callable[..., Result], name: str) -> None:
     error = OSError(errno.EADDRINUSE, "address already in use")

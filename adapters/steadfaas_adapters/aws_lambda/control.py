@@ -146,10 +146,12 @@ def retire(reference: EndpointReference, access: Access) -> None:
                 raise
             return  # the whole function is gone
         if names:
+            one = len(names) == 1
             raise Conflict(
                 f"version {wanted.qualifier} of {wanted.name} is what the"
-                f" {'alias' if len(names) == 1 else 'aliases'} {', '.join(sorted(names))} point to;"
-                " point them elsewhere first (aws lambda update-alias)"
+                f" {'alias' if one else 'aliases'} {', '.join(sorted(names))}"
+                f" {'points' if one else 'point'} to; point {'it' if one else 'them'} elsewhere"
+                " first (aws lambda update-alias)"
             )
         try:
             client.delete_function(FunctionName=wanted.function, Qualifier=wanted.qualifier)

@@ -32,6 +32,7 @@ from steadfaas.cli import (
 )
 from steadfaas.cli.commands import Command
 from steadfaas.cli.dev.command import dev
+from steadfaas.cli.rollout.options import file_here
 
 app = typer.Typer(
     name="steadfaas",
@@ -74,7 +75,8 @@ def _root(
         typer.Option(
             metavar="URL",
             help=f"The admin API to speak to, else {admin.URL_VARIABLE}, else "
-            f"{admin.FALLBACK_VARIABLE}, else {admin.DEFAULT_URL}.",
+            f"{admin.FALLBACK_VARIABLE}, else what ./steadfaas.toml says, else"
+            f" {admin.DEFAULT_URL}.",
         ),
     ] = None,
     version: Annotated[
@@ -85,7 +87,7 @@ def _root(
     ] = False,
 ) -> None:
     """Durable invocations, each finished by the version of the code that started it."""
-    admin.use(admin_url)
+    admin.use(admin_url, otherwise=file_here)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +37,7 @@ Query = Mapping[str, str | int | bool | Sequence[str] | None]
 _chosen: str | None = None
 # What a file says, and the words for it.
 _written: tuple[str, str] | None = None
+_otherwise: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,14 @@ class MissingRoute(CommandError):
     """The server does not offer what a command needs: it is a stock one, or an older one."""
 
 
-def use(url: str | None) -> None:
-    """Speak to this address from now on; None: to the one that the environment names."""
-    global _chosen, _written
-    _chosen, _written = url, None
+def use(url: str | None, *, otherwise: Callable[[], None] | None = None) -> None:
+    """Speak to this address from now on; None: to the one that the environment names, or else to
+    the one that `otherwise` finds and falls back on."""
+    global _chosen, _written, _otherwise
+    _chosen, _written, _otherwise = url, None, otherwise
 
 
-def fall_back_on(url: str, source: str) -> None:
+def fall_back_on(url: str = DEFAULT_URL, source: str = URL_VARIABLE) -> None:
     """Speak to this address if neither an option nor a variable says otherwise."""
     global _written
     _written = url, source
@@ -74,6 +76,8 @@ def address() -> tuple[str, str]:
     for variable in (URL_VARIABLE, FALLBACK_VARIABLE):
         if url := os.environ.get(variable):
             return url, variable
+    if _written is None and _otherwise is not None:
+        _otherwise()
     return _written or (DEFAULT_URL, URL_VARIABLE)
 
 

@@ -11,7 +11,7 @@ import typer
 
 import steadfaas
 from steadfaas.cli.exits import CommandError, ExitCode, exit_code_of, fail
-from steadfaas.cli.rollout.options import CONFIG_VARIABLE
+from steadfaas.cli.rollout.options import CONFIG_VARIABLE, Sets
 from steadfaas.errors import SteadfaasError
 
 if TYPE_CHECKING:
@@ -49,13 +49,14 @@ def up(
             " ./steadfaas.toml, if there is one]",
         ),
     ] = None,
+    sets: Sets = None,
 ) -> None:
     """Run the engine: one process, one data folder.
 
     Example: steadfaas up --ingress 127.0.0.1:8080 --data-dir ./steadfaas-data
     """
     flags: dict[str, object] = {"ingress": ingress, "admin": admin, "data_dir": data_dir}
-    found = _read({**flags, "dev": dev or None}, config)
+    found = _read({**flags, "dev": dev or None}, config, sets)
     settings = found.settings
     typer.echo(start_line(settings))
     try:
@@ -91,12 +92,12 @@ def explain(error: OSError, settings: Settings) -> CommandError:
     )
 
 
-def _read(flags: dict[str, object], config: Path | None) -> ConfigFile:
+def _read(flags: dict[str, object], config: Path | None, sets: list[str] | None) -> ConfigFile:
     # Loaded here: pydantic would double the time of every other command.
     from steadfaas.config import SettingsError, load_file
 
     try:
-        return load_file(config, flags=flags)
+        return load_file(config, sets=sets or (), flags=flags)
     except SettingsError as error:
         fail(CommandError(str(error), ExitCode.USAGE))
 

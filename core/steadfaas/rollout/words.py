@@ -8,6 +8,7 @@ from typing import Any, Final
 from steadfaas.rollout import interface
 from steadfaas.rollout.judged import Trouble
 from steadfaas.rollout.plan import Action, Callers, DeploymentStep, Plan, ServiceStep
+from steadfaas.rollout.settings import UNLIMITED
 
 _WIDTH: Final = max(len(action.value) for action in Action)
 _INDENT: Final = " " * (_WIDTH + 2)
@@ -121,10 +122,25 @@ def _service_facts(step: ServiceStep) -> Iterator[str]:
     for name, value in step.changes.items():
         if isinstance(value, dict):
             before = step.before.get(name) or {}
-            yield from (f"retry {key}: {_was(before.get(key))} → {value[key]}" for key in value)
+            for key in value:
+                yield f"retry {key}: {_retry(key, before.get(key))} → {_retry(key, value[key])}"
         else:
             yield f"{name}: {_was(step.before.get(name))} → {_text(value)}"
     yield from (f"note: {note}" for note in step.notes)
+
+
+def _retry(key: str, value: Any) -> str:
+    """A value of a retry policy, as the file would have it."""
+    match key, value:
+        case "max_attempts", None:
+            return "unlimited"
+        case "max_attempts", int() if value >= UNLIMITED:
+            return "unlimited"
+        case "on_max_attempts", str():
+            return value.lower()
+        case _, float():
+            return f"{value:g}"
+    return _was(value)
 
 
 def _was(value: Any) -> str:

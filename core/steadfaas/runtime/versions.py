@@ -36,7 +36,8 @@ _PRIVATE: Final = "does not offer it to the ingress: it is private there"
 
 def never_landed(version: str, waited: int) -> AttemptFailure:
     """Nobody brought the version within `waited` ms."""
-    when = f" within {format_duration(waited)}" if waited > 0 else " yet"
+    told = waited if waited < 1000 else round(waited / 1000) * 1000  # timers are not that exact
+    when = f" within {format_duration(told)}" if waited > 0 else " yet"
     return AttemptFailure(
         "SF0006",
         f"no deployment that carries {version} was registered{when}; send it again after it was,"

@@ -79,6 +79,7 @@ def dev(
     from steadfaas.cli.dev.snapshot import Tree
     from steadfaas.cli.dev.telling import Teller
 
+    admin.fall_back_on()  # a file may name what serves others
     base = Path.cwd().resolve()
     launch = Launch(base, tuple(words))
     launch.check()

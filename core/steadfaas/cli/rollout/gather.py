@@ -70,6 +70,8 @@ def each_at_once(
     """What asking about each gave, in their order; some are asked at the same time."""
     with ThreadPoolExecutor(min(AT_ONCE, max(len(things), 1))) as pool:
         asked = [pool.submit(ask, thing) for thing in things]
+        if things:
+            tell(0)  # the first may take as long as all
         try:
             for done, _ in enumerate(as_completed(asked), 1):
                 tell(done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -55,9 +56,8 @@ def declared(config: Path | None, sets: list[str] | None) -> Declared:
 
 def known_address(config: Path | None) -> None:
     """Speak to the engine that a file names, for a command that needs nothing else of it: whatever
-    else is wrong with the file does not matter, nor that there is none. Raises CommandError if one
-    that was named cannot be read."""
-    if config is None and not Path("steadfaas.toml").exists():
+    else is wrong with the file does not matter. Raises CommandError if it cannot be read."""
+    if config is None:
         return
     from steadfaas.config import SettingsError, engine_of_file
 
@@ -67,6 +67,21 @@ def known_address(config: Path | None) -> None:
         raise CommandError(str(error), ExitCode.REFUSED) from error
 
 
+def file_here() -> None:
+    """Speak to the engine that the settings file names, if there is one: for commands that are not
+    told of any. Raises CommandError if it cannot be read, for another may be meant."""
+    chosen = os.environ.get(CONFIG_VARIABLE)
+    if not chosen and not Path("steadfaas.toml").exists():
+        return
+    try:
+        known_address(Path(chosen or "steadfaas.toml"))
+    except CommandError as error:
+        error.message += f" It may name the engine that is meant; {admin.URL_OPTION} does too."
+        raise
+
+
 def _speak_to(engine: Engine | None) -> None:
-    if engine is not None:
+    if engine is None:
+        admin.fall_back_on()
+    else:
         admin.fall_back_on(engine.url, engine.source)
