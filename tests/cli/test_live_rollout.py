@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from steadfaas.cli import admin, app
+from steadfaas.cli import admin, app, platforms
 from steadfaas.cli.apply import carried_out
 from steadfaas.cli.exits import ExitCode
 from steadfaas.cli.rollout.options import declared
@@ -403,11 +403,15 @@ async def begun(here: Desk, *steps: str) -> Json:
     return first
 
 
-def test_applying_takes_back_what_is_being_retired(tmp_path: Path) -> None:
+def test_applying_takes_back_what_is_being_retired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def test() -> None:
         async with desk(tmp_path) as here:
             first = await begun(here, "begin")
             here.point_to("1")
+            await here.with_file("apply", code=75)
+            monkeypatch.setattr("steadfaas.rollout.decide.UNDER_WAY", 0)  # some time later
             shown = await here.with_file("plan")
             assert f"promote    greeter  lambda:greeter@live → {FUNCTION}:1" in shown.stdout
             assert "its retirement is called off" in shown.stdout
@@ -437,6 +441,32 @@ def test_what_the_platform_has_removed_is_not_taken_back(tmp_path: Path) -> None
     run(test())
 
 
+def test_an_apply_takes_nothing_back_that_is_being_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or new requests would go where nothing is left."""
+    other, codes = tmp_path / "rollback.toml", list[ExitCode]()
+    ask_platform = platforms.run
+
+    def apply_first(question: Any) -> Any:
+        if not codes:
+            codes.append(carried_out(declared(other, None), connect()))
+        return ask_platform(question)
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            await three_versions(here, "keep = 1")
+            other.write_text(FILE.format(more="").replace("lambda:greeter@live", f"{FUNCTION}:1"))
+            monkeypatch.setattr(platforms, "run", apply_first)
+            await here.with_file("gc")
+            assert codes == [ExitCode.TRY_LATER]
+            assert here.api.deleted == ["1"]
+            registered = await here.registered()
+            assert [each["drain"]["state"] for each in registered] == ["drained", "active"]
+
+    run(test())
+
+
 def test_what_is_taken_back_while_it_goes_is_no_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -444,7 +474,7 @@ def test_what_is_taken_back_while_it_goes_is_no_success(
 
     def begin_and_call_off(server: Rolled, id: str, evidence: Json) -> None:
         begin(server, id, evidence)
-        server.call_off_retirement(id)  # as an apply would, at just this moment
+        server.call_off_retirement(id)  # as somebody may, at just this moment
 
     async def test() -> None:
         async with desk(tmp_path) as here:

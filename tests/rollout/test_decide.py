@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from steadfaas.rollout.decide import UNDER_WAY
 from steadfaas.rollout.judged import Trouble
 from steadfaas.rollout.plan import Action, DeploymentStep
 from steadfaas.rollout.world import NAME
 from tests.rollout.worlds import (
+    NOW,
     STOCK,
     deployment,
     entry,
@@ -86,6 +89,12 @@ def test_a_retirement_is_called_off_unless_it_is_too_late() -> None:
     here = world(deployment(retiring=retiring), active={})
     step = only(planned(here, judged(entry(), id="dp_1", services=())))
     assert (step.action, step.calls_off) == (Action.PROMOTE, True)
+    began = datetime.fromtimestamp((NOW - UNDER_WAY) / 1000 + 1, UTC).isoformat()[:19] + "Z"
+    here = world(deployment(retiring={"since": began, "by": "me"}))
+    step = only(planned(here, judged(entry(), id="dp_1")))
+    assert (step.action, step.calls_off) == (Action.LATER, False)
+    assert step.trouble is not None
+    assert "may be deleting it at this moment" in step.trouble.message
     gone = {**retiring, "artifact_removed_at": "2026-01-01T00:00:01Z"}
     step = only(planned(world(deployment(retiring=gone)), judged(entry(), id="dp_1")))
     assert step.action is Action.REFUSED

@@ -11,6 +11,7 @@ from steadfaas.rollout.document import moved, promised
 from steadfaas.rollout.plan import Plan
 from tests.rollout.worlds import deployment, entry, judged, planned, service, world
 
+RETIRING = {"since": "2026-01-01T00:00:00Z", "by": "ann"}
 ACTIVE = {"Greeter": service(at="dp_2", revision=2, handlers="greet wave")}
 
 
@@ -41,7 +42,9 @@ def test_the_same_is_the_same() -> None:
         ),
         (
             plan(id="dp_1"),
-            plan(id="dp_1", first=deployment(retiring={"at": "x", "by": "ann"})),
+            plan(
+                id="dp_1", first=deployment(retiring={"since": "2026-01-01T00:00:00Z", "by": "ann"})
+            ),
             "calls off was False, is True",
         ),
     ],

@@ -12,17 +12,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from steadfaas.durations import format_duration
 from steadfaas.rollout import settings
 from steadfaas.rollout.interface import difference
 from steadfaas.rollout.judged import Judged, Trouble
 from steadfaas.rollout.plan import Action, DeploymentStep, Plan, ServiceStep
 from steadfaas.rollout.policy import Platforms, goes_and_stays
-from steadfaas.rollout.world import NAME, Json, Known, World
+from steadfaas.rollout.world import NAME, Json, Known, World, millis
 
 if TYPE_CHECKING:
     from steadfaas.config import Declared, DeclaredDeployment, DeclaredService
 
 _INSISTING: Final = "breaking = true"
+# For so long (ms) after a retirement began, its platform may just be deleting the version.
+UNDER_WAY: Final = 10 * 60_000
 
 Headers = frozenset[tuple[str, str]]
 
@@ -37,7 +40,7 @@ def decide(
 ) -> Plan:
     """The plan for a file. `now` is in ms since the epoch; `judged` has one for each entry."""
     judged = _without_rivals(judged)
-    deployments = tuple(_deployment(each, world) for each in judged)
+    deployments = tuple(_deployment(each, world, now) for each in judged)
     services = tuple(
         _service(name, wanted, world, judged) for name, wanted in sorted(declared.services.items())
     )
@@ -55,7 +58,7 @@ def decide(
 # --- entries -----------------------------------------------------------------------------------
 
 
-def _deployment(judged: Judged, world: World) -> DeploymentStep:
+def _deployment(judged: Judged, world: World, now: int) -> DeploymentStep:
     entry = judged.entry
     step = DeploymentStep(
         name=entry.name,
@@ -72,7 +75,14 @@ def _deployment(judged: Judged, world: World) -> DeploymentStep:
     step = replace(step, notes=(*step.notes, *_left_behind(judged, world)))
     if judged.deployment_id is None:
         return _registration(step, judged, world)
-    return _known(step, judged, world, world.deployments.get(judged.deployment_id))
+    known = world.deployments.get(judged.deployment_id)
+    trouble = _is_going(known, now)
+    if trouble is not None:
+        return replace(
+            step, action=Action.LATER if trouble.later else Action.REFUSED, trouble=trouble
+        )
+    assert known is not None
+    return _known(step, judged, world, known)
 
 
 def _left_behind(judged: Judged, world: World) -> list[str]:
@@ -116,20 +126,26 @@ def _breaks(broken: Iterable[str]) -> Trouble:
     )
 
 
-def _known(
-    step: DeploymentStep, judged: Judged, world: World, known: Known | None
-) -> DeploymentStep:
+def _is_going(known: Known | None, now: int) -> Trouble | None:
+    """Why nothing can be done with a version that the server knew when it was asked."""
     if known is None:
-        trouble = Trouble("it was removed while this was asked", later=True)
-        return replace(step, action=Action.LATER, trouble=trouble)
-    if (known.retiring or {}).get("artifact_removed_at"):
-        return replace(
-            step,
-            action=Action.REFUSED,
-            trouble=Trouble(
-                f"its version is being retired ({known.id}), and its platform has removed it"
-            ),
+        return Trouble("it was removed while this was asked", later=True)
+    if known.retiring is None:
+        return None
+    said = f"its version is being retired ({known.id}), and its platform"
+    if known.retiring.get("artifact_removed_at"):
+        return Trouble(f"{said} has removed it")
+    if now - millis(str(known.retiring["since"])) < UNDER_WAY:
+        # Whoever retires it must come to an end first, or new requests go where nothing is left.
+        return Trouble(
+            f"{said} may be deleting it at this moment. Try again when 'gc' has ended, or else in"
+            f" {format_duration(UNDER_WAY)}",
+            later=True,
         )
+    return None
+
+
+def _known(step: DeploymentStep, judged: Judged, world: World, known: Known) -> DeploymentStep:
     changes, notes = _record_changes(judged, known, world)
     elsewhere = set(known.revisions) - set(world.active_services(known.id))
     action = Action.PROMOTE if elsewhere or known.retiring else Action.UNCHANGED
