@@ -182,6 +182,20 @@ def test_whatever_is_declared_the_second_apply_is_content(
     run(test())
 
 
+def test_code_that_may_change_keeps_what_was_declared_for_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with functions() as api, world(tmp_path / "data", dev=True) as running:
+            here = Desk(running, api, tmp_path / "steadfaas.toml")
+            api.publish("$LATEST", *Story("1").services)
+            name = Story("1").services[0].name
+            text = FILE.replace("{more}", "dev = true").replace("@live", ":$LATEST")
+            here.file.write_text(f'{text}[services.{name}]\nabort_timeout = "5m"\n')
+            await here.with_file("apply")
+            assert (await here.with_file("apply")).stdout == "Unchanged: 1 deployment.\n"
+
+    run(test())
+
+
 def test_limits_are_those_of_the_engine() -> None:
     assert settings.LONGEST == MAX_DURATION
     assert settings.SHORTEST_INTERVAL == MIN_RETRY_INTERVAL

@@ -41,8 +41,9 @@ def decide(
     """The plan for a file. `now` is in ms since the epoch; `judged` has one for each entry."""
     judged = _without_rivals(judged)
     deployments = tuple(_deployment(each, world, now) for each in judged)
+    known = [_as_stored(*each, world) for each in zip(judged, deployments, strict=True)]
     services = tuple(
-        _service(name, wanted, world, judged) for name, wanted in sorted(declared.services.items())
+        _service(name, wanted, world, known) for name, wanted in sorted(declared.services.items())
     )
     retire, stays = goes_and_stays(
         [each for each in judged if each.entry.has_policy],
@@ -239,6 +240,16 @@ def _all(names: Sequence[str]) -> str:
 
 
 # --- settings of services ----------------------------------------------------------------------
+
+
+def _as_stored(judged: Judged, step: DeploymentStep, world: World) -> Judged:
+    """What is judged, with the settings that hold: code that may change is asked anew each time,
+    and tells its own, but only a registration brings those."""
+    stays = step.action in (Action.UNCHANGED, Action.UPDATE)
+    if not (judged.mutable and stays):
+        return judged
+    views = (world.services.get(name, view) for name, view in judged.served.items())
+    return replace(judged, services=tuple(views))
 
 
 def _service(
