@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -372,6 +374,24 @@ def test_gc_retires_what_the_policy_lets_go(tmp_path: Path) -> None:
             assert (evidence["keep"], evidence["unfinished"]) == (1, 0)
             done = await here.with_file("gc")
             assert "Retired 0 versions; 1 stay" in done.stdout
+
+    run(test())
+
+
+def test_ages_are_told_by_the_clock_of_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of whoever runs gc may go wrong; versions of this minute stay for a day."""
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            await three_versions(here, 'min_age = "24h"')
+            wrong = SimpleNamespace(time_ns=lambda: time.time_ns() + 30 * 3_600_000_000_000)
+            for module in ("gather", "server"):
+                monkeypatch.setattr(f"steadfaas.cli.rollout.{module}.time", wrong)
+            found = await here.json("gc", "--dry-run")
+            assert found["retire"] == []
+            assert len(found["stays"]) == 2
 
     run(test())
 

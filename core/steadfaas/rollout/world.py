@@ -15,11 +15,13 @@ NAME: Final = "steadfaas.name"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Who answers. `ours`: a steadfaas engine, which can do more than Restate's API asks for."""
+    """Who answers. `ours`: a steadfaas engine, which can do more than Restate's API asks for;
+    `ahead`: by how many ms the clock here is ahead of the server's, which dates deployments."""
 
     url: str
     version: str
     ours: bool
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)

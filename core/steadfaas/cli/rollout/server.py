@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from steadfaas.config import DeclaredDeployment
 
 _OURS: Final = "steadfaas"
+# Servers tell whole seconds, and the answer takes its time: less (ms) is no difference of clocks.
+_SECONDS_ONLY: Final = 2000
 _QUERY_SECONDS: Final = 60.0
 _BREAKS: Final = "META0006"
 _MUTABLE: Final = "mutable"
@@ -27,8 +30,11 @@ def connect(*, patient: bool = False) -> Rolled:
     """Whoever answers at the admin API's address. `patient`: endpoints that do not answer may do so
     later. Raises CommandError."""
     url, _ = admin.address()
-    version = str((admin.call("GET", "/version") or {}).get("version") or "")
-    server = Server(url, version, _OURS in version)
+    answer = admin.ask("GET", "/version")
+    version = str((answer.body or {}).get("version") or "")
+    now = time.time_ns() // 1_000_000
+    ahead = 0 if answer.at is None else now - answer.at
+    server = Server(url, version, _OURS in version, ahead if abs(ahead) > _SECONDS_ONLY else 0)
     if server.ours:
         return Rolled(server, patient=patient)
     from steadfaas.cli.rollout.stock import Stock  # built upon what is here
