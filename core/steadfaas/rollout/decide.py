@@ -243,10 +243,10 @@ def _all(names: Sequence[str]) -> str:
 
 
 def _as_stored(judged: Judged, step: DeploymentStep, world: World) -> Judged:
-    """What is judged, with the settings that hold: code that may change is asked anew each time,
-    and tells its own, but only a registration brings those."""
+    """What is judged, with the settings that hold. Code that may change is asked anew each time,
+    and tells its own, but only a registration brings those; of what is late, none count yet."""
     stays = step.action in (Action.UNCHANGED, Action.UPDATE)
-    if not (judged.mutable and stays):
+    if step.action is not Action.LATER and not (judged.mutable and stays):
         return judged
     views = (world.services.get(name, view) for name, view in judged.served.items())
     return replace(judged, services=tuple(views))
