@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from steadfaas.cli import admin, app, platforms
 from steadfaas.cli.apply import carried_out
-from steadfaas.cli.exits import ExitCode
+from steadfaas.cli.exits import CommandError, ExitCode
 from steadfaas.cli.rollout.options import declared
 from steadfaas.cli.rollout.server import Rolled, connect
 from steadfaas.deployments.options import MAX_DURATION, MIN_RETRY_INTERVAL
@@ -482,10 +482,10 @@ def test_an_apply_takes_nothing_back_that_is_being_deleted(
     other, codes = tmp_path / "rollback.toml", list[ExitCode]()
     ask_platform = platforms.run
 
-    def apply_first(question: Any) -> Any:
+    def apply_first(question: Any, **limits: Any) -> Any:
         if not codes:
             codes.append(carried_out(declared(other, None), connect()))
-        return ask_platform(question)
+        return ask_platform(question, **limits)
 
     async def test() -> None:
         async with desk(tmp_path) as here:
@@ -499,6 +499,12 @@ def test_an_apply_takes_nothing_back_that_is_being_deleted(
             assert [each["drain"]["state"] for each in registered] == ["drained", "active"]
 
     run(test())
+
+
+def test_a_platform_that_does_not_answer_is_not_waited_for() -> None:
+    with pytest.raises(CommandError, match="did not answer in time") as late:
+        platforms.run(asyncio.sleep(3600), seconds=0)
+    assert late.value.exit_code is ExitCode.TRY_LATER
 
 
 def test_what_is_taken_back_while_it_goes_is_no_success(

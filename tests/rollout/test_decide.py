@@ -95,7 +95,7 @@ def test_a_retirement_is_called_off_unless_it_is_too_late() -> None:
     assert (step.action, step.calls_off) == (Action.LATER, False)
     assert step.trouble is not None
     assert "may be deleting it at this moment" in step.trouble.message
-    declared = {"Greeter": {"abort_timeout": "7m"}}
+    declared: Any = {"Greeter": {"abort_timeout": "7m"}}
     here = world(*here.deployments.values(), active={"Greeter": service(abort_timeout="7m")})
     [settings] = planned(here, judged(entry(), id="dp_1"), **declared).services
     assert settings.action is Action.UNCHANGED, "they are those of the version that serves it"

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from steadfaas.config import Declared, DeclaredDeployment, DeclaredService
 
 _INSISTING: Final = "breaking = true"
-# For so long (ms) after a retirement began, its platform may just be deleting the version.
-UNDER_WAY: Final = 10 * 60_000
+# For so long (ms) after a retirement began, its platform may just be deleting the version. Whoever
+# retires it waits for a platform for a shorter time than this.
+UNDER_WAY: Final = 60_000
 
 Headers = frozenset[tuple[str, str]]
 
