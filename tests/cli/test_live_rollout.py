@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from steadfaas.cli import admin, app
+from steadfaas.cli import admin, app, platforms
 from steadfaas.cli.apply import carried_out
-from steadfaas.cli.exits import ExitCode
+from steadfaas.cli.exits import CommandError, ExitCode
 from steadfaas.cli.rollout.options import declared
 from steadfaas.cli.rollout.server import Rolled, connect
 from steadfaas.deployments.options import MAX_DURATION, MIN_RETRY_INTERVAL
@@ -178,6 +180,20 @@ def test_whatever_is_declared_the_second_apply_is_content(
             before = await here.written()
             assert (await here.with_file("apply")).stdout == "Unchanged: 1 deployment.\n"
             assert await here.written() == before
+
+    run(test())
+
+
+def test_code_that_may_change_keeps_what_was_declared_for_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with functions() as api, world(tmp_path / "data", dev=True) as running:
+            here = Desk(running, api, tmp_path / "steadfaas.toml")
+            api.publish("$LATEST", *Story("1").services)
+            name = Story("1").services[0].name
+            text = FILE.replace("{more}", "dev = true").replace("@live", ":$LATEST")
+            here.file.write_text(f'{text}[services.{name}]\nabort_timeout = "5m"\n')
+            await here.with_file("apply")
+            assert (await here.with_file("apply")).stdout == "Unchanged: 1 deployment.\n"
 
     run(test())
 
@@ -454,6 +470,24 @@ def test_gc_retires_what_the_policy_lets_go(tmp_path: Path) -> None:
     run(test())
 
 
+def test_ages_are_told_by_the_clock_of_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of whoever runs gc may go wrong; versions of this minute stay for a day."""
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            await three_versions(here, 'min_age = "24h"')
+            wrong = SimpleNamespace(time_ns=lambda: time.time_ns() + 30 * 3_600_000_000_000)
+            for module in ("gather", "server"):
+                monkeypatch.setattr(f"steadfaas.cli.rollout.{module}.time", wrong)
+            found = await here.json("gc", "--dry-run")
+            assert found["retire"] == []
+            assert len(found["stays"]) == 2
+
+    run(test())
+
+
 def test_gc_leaves_what_something_is_pinned_to(tmp_path: Path) -> None:
     async def test() -> None:
         async with desk(tmp_path) as here:
@@ -529,6 +563,38 @@ def test_what_the_platform_has_removed_is_not_taken_back(tmp_path: Path) -> None
     run(test())
 
 
+def test_an_apply_takes_nothing_back_that_is_being_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or new requests would go where nothing is left."""
+    other, codes = tmp_path / "rollback.toml", list[ExitCode]()
+    ask_platform = platforms.run
+
+    def apply_first(question: Any, **limits: Any) -> Any:
+        if not codes:
+            codes.append(carried_out(declared(other, None), connect()))
+        return ask_platform(question, **limits)
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            await three_versions(here, "keep = 1")
+            other.write_text(FILE.format(more="").replace("lambda:greeter@live", f"{FUNCTION}:1"))
+            monkeypatch.setattr(platforms, "run", apply_first)
+            await here.with_file("gc")
+            assert codes == [ExitCode.TRY_LATER]
+            assert here.api.deleted == ["1"]
+            registered = await here.registered()
+            assert [each["drain"]["state"] for each in registered] == ["drained", "active"]
+
+    run(test())
+
+
+def test_a_platform_that_does_not_answer_is_not_waited_for() -> None:
+    with pytest.raises(CommandError, match="did not answer in time") as late:
+        platforms.run(asyncio.Event().wait(), seconds=0)
+    assert late.value.exit_code is ExitCode.TRY_LATER
+
+
 def test_what_is_taken_back_before_its_platform_is_asked_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -536,7 +602,7 @@ def test_what_is_taken_back_before_its_platform_is_asked_stays(
 
     def begin_and_call_off(server: Rolled, id: str, evidence: Json) -> None:
         begin(server, id, evidence)
-        server.call_off_retirement(id)  # as an apply would, at just this moment
+        server.call_off_retirement(id)  # as somebody may, at just this moment
 
     async def test() -> None:
         async with desk(tmp_path) as here:
@@ -558,7 +624,7 @@ def test_nothing_is_taken_back_while_its_platform_may_be_deleting_it(
             first = await begun(here, "begin", "removing")
             here.point_to("1")
             late = await here.with_file("apply", code=75)
-            assert "may be about to remove its version" in late.stderr
+            assert "may be deleting it at this moment" in late.stderr
             assert "retiring" in (await here.registered())[0]
             # A gc that was killed there has no request under way when the time is over.
             monkeypatch.setattr("steadfaas.deployments.retire._REMOVING_MS", 0)

@@ -129,7 +129,7 @@ def test_while_its_platform_may_remove_it_nobody_takes_it_back() -> None:
         assert would.retiring.removing_until is not None
         await retire.removing(old.id, {"by": "gc"}, actor="ann")
         assert here.same_after_restart()
-        here.clock.time += 299_000
+        here.clock.time += 119_000
         with pytest.raises(Overloaded, match="may be about to remove its version") as refused:
             await retire.call_off(old.id)
         assert (refused.value.status, refused.value.retry_after) == (503, 1)

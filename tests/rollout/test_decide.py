@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from steadfaas.rollout.judged import Trouble
 from steadfaas.rollout.plan import Action, DeploymentStep
 from steadfaas.rollout.world import NAME
 from tests.rollout.worlds import (
+    NOW,
     STOCK,
     deployment,
     entry,
@@ -86,6 +88,16 @@ def test_a_retirement_is_called_off_unless_it_is_too_late() -> None:
     here = world(deployment(retiring=retiring), active={})
     step = only(planned(here, judged(entry(), id="dp_1", services=())))
     assert (step.action, step.calls_off) == (Action.PROMOTE, True)
+    until = datetime.fromtimestamp(NOW / 1000 + 1, UTC).isoformat()[:19] + "Z"
+    here = world(deployment(retiring={**retiring, "removing_until": until}))
+    step = only(planned(here, judged(entry(), id="dp_1")))
+    assert (step.action, step.calls_off) == (Action.LATER, False)
+    assert step.trouble is not None
+    assert "may be deleting it at this moment" in step.trouble.message
+    declared: Any = {"Greeter": {"abort_timeout": "7m"}}
+    here = world(*here.deployments.values(), active={"Greeter": service(abort_timeout="7m")})
+    [settings] = planned(here, judged(entry(), id="dp_1"), **declared).services
+    assert settings.action is Action.UNCHANGED, "they are those of the version that serves it"
     gone = {**retiring, "artifact_removed_at": "2026-01-01T00:00:01Z"}
     step = only(planned(world(deployment(retiring=gone)), judged(entry(), id="dp_1")))
     assert step.action is Action.REFUSED

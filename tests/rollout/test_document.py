@@ -41,7 +41,9 @@ def test_the_same_is_the_same() -> None:
         ),
         (
             plan(id="dp_1"),
-            plan(id="dp_1", first=deployment(retiring={"at": "x", "by": "ann"})),
+            plan(
+                id="dp_1", first=deployment(retiring={"since": "2026-01-01T00:00:00Z", "by": "ann"})
+            ),
             "calls off was False, is True",
         ),
     ],

@@ -108,20 +108,25 @@ async def test_nobody_calls_what_nobody_knows(steadfaas: Steadfaas) -> None:
             assert found == {"service": unknown, "handlers": []}
 
 
-async def test_the_size_of_pages_makes_no_difference(steadfaas: Steadfaas) -> None:
+async def test_the_size_of_pages_makes_no_difference(
+    steadfaas: Steadfaas, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await steadfaas.deploy(restate.app([stock(), till("1")]))
     for number in range(7):
         await steadfaas.send("Till/remind" if number % 2 else "Till/sell", "a")
     await steadfaas.settle()
     reader = (await steadfaas._host.engine()).store.reader
     numbers = []
-    for size in (1, 2, 3, 10, 1000):
+    # With so many bytes for an entry: few, so that each call is a page; or so many as ever.
+    for size, length in ((10, 1), (1, 1000), (2, 1000), (3, 1000), (10, 1000), (1000, 1000)):
+        monkeypatch.setattr(callers, "_BYTES", length)
         found = list(callers.pages(reader, "Stock", size))
         calls: Counter[str] = Counter()
         for page in found:
             calls.update({handler: n for (handler, _), n in page.by_deployment.items()})
         assert calls == {"reserve": 7, "free": 4}, size
         numbers.append(len(found))
+    assert numbers.pop(0) >= 4 * 3 + 3 * 5, "the payload of each call is as long as a page"
     assert numbers == sorted(numbers, reverse=True)
     assert numbers[0] > 7  # also in the middle of a journal
     assert numbers[-1] == 1

@@ -42,10 +42,12 @@ _otherwise: Callable[[], None] | None = None
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and parsed JSON body (None when empty) of what the server accepted."""
+    """Status and parsed JSON body (None when empty) of what the server accepted, and when it
+    answered by its own clock (ms since the epoch; None where it does not tell)."""
 
     status: int
     body: Any
+    at: int | None = None
 
 
 class Unreachable(CommandError):
@@ -118,7 +120,7 @@ def ask(
         if status in (404, 405) and not raw.strip():
             raise _missing(base, method, path, status)
         raise _refusal(status, headers, raw)
-    return Answer(status, _parsed(base, raw))
+    return Answer(status, _parsed(base, raw), _moment(headers.get("date")))
 
 
 @contextmanager
@@ -291,6 +293,15 @@ def _error_body(raw: bytes) -> tuple[str, str | None]:
         return "", None
     code = body.get("restate_code")
     return str(body.get("message") or ""), str(code) if code else None
+
+
+def _moment(date: str | None) -> int | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return None if date is None else int(parsedate_to_datetime(date).timestamp() * 1000)
+    except ValueError:
+        return None
 
 
 def _parsed(base: str, raw: bytes) -> Any:

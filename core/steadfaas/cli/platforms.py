@@ -165,14 +165,21 @@ def installed() -> Adapters:
     return Adapters()
 
 
-def run(question: Coroutine[Any, Any, _T]) -> _T:
-    """Ask a platform. Raises CommandError: what it refused, with the exit code for that."""
+def run(question: Coroutine[Any, Any, _T], *, seconds: float | None = None) -> _T:
+    """Ask a platform; it has so many `seconds`, if there is a limit. Raises CommandError: what it
+    refused, with the exit code for that."""
     import asyncio
 
     from steadfaas.errors import BadRequest, SteadfaasError
 
+    async def limited() -> _T:
+        async with asyncio.timeout(seconds):
+            return await question
+
     try:
-        return asyncio.run(question)
+        return asyncio.run(limited())
+    except TimeoutError as error:
+        raise CommandError("The platform did not answer in time.", ExitCode.TRY_LATER) from error
     except SteadfaasError as error:
         sentence = str(error).rstrip(".") + "."
         code = ExitCode.USAGE if isinstance(error, BadRequest) else exit_code_of(error)

@@ -19,8 +19,9 @@ from steadfaas.deployments.shelf import Shelf
 from steadfaas.errors import Conflict, Overloaded
 from steadfaas.store.port import Tx
 
-# A request to a platform is over after this time, whatever became of it (ms).
-_REMOVING_MS: Final = 300_000
+# A request to a platform is over after this time (ms), whatever became of it. Who sends one waits
+# for a shorter time.
+_REMOVING_MS: Final = 120_000
 
 
 class Retirements:
@@ -55,7 +56,7 @@ class Retirements:
         dry_run: bool = False,
         actor: str = "",
     ) -> Deployment:
-        """Remember that the platform is about to be asked to remove the version: for five minutes
+        """Remember that the platform is about to be asked to remove the version: for two minutes
         nobody takes the deployment back, which would lose its version then. Raises Conflict if it
         is not being retired."""
         step = self._removing(deployment_id, evidence or {}, dry_run=dry_run, by=actor)

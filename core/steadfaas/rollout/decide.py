@@ -17,7 +17,7 @@ from steadfaas.rollout.interface import difference
 from steadfaas.rollout.judged import Judged, Trouble
 from steadfaas.rollout.plan import Action, DeploymentStep, Plan, ServiceStep
 from steadfaas.rollout.policy import Platforms, goes_and_stays
-from steadfaas.rollout.world import NAME, Json, Known, World
+from steadfaas.rollout.world import NAME, Json, Known, World, millis
 
 if TYPE_CHECKING:
     from steadfaas.config import Declared, DeclaredDeployment, DeclaredService
@@ -37,9 +37,10 @@ def decide(
 ) -> Plan:
     """The plan for a file. `now` is in ms since the epoch; `judged` has one for each entry."""
     judged = _without_rivals(judged)
-    deployments = tuple(_deployment(each, world) for each in judged)
+    deployments = tuple(_deployment(each, world, now) for each in judged)
+    known = [_as_stored(*each, world) for each in zip(judged, deployments, strict=True)]
     services = tuple(
-        _service(name, wanted, world, judged) for name, wanted in sorted(declared.services.items())
+        _service(name, wanted, world, known) for name, wanted in sorted(declared.services.items())
     )
     retire, stays = goes_and_stays(
         [each for each in judged if each.entry.has_policy],
@@ -55,7 +56,7 @@ def decide(
 # --- entries -----------------------------------------------------------------------------------
 
 
-def _deployment(judged: Judged, world: World) -> DeploymentStep:
+def _deployment(judged: Judged, world: World, now: int) -> DeploymentStep:
     entry = judged.entry
     step = DeploymentStep(
         name=entry.name,
@@ -72,7 +73,14 @@ def _deployment(judged: Judged, world: World) -> DeploymentStep:
     step = replace(step, notes=(*step.notes, *_left_behind(judged, world)))
     if judged.deployment_id is None:
         return _registration(step, judged, world)
-    return _known(step, judged, world, world.deployments.get(judged.deployment_id))
+    known = world.deployments.get(judged.deployment_id)
+    trouble = _is_going(known, now)
+    if trouble is not None:
+        return replace(
+            step, action=Action.LATER if trouble.later else Action.REFUSED, trouble=trouble
+        )
+    assert known is not None
+    return _known(step, judged, world, known)
 
 
 def _left_behind(judged: Judged, world: World) -> list[str]:
@@ -116,20 +124,22 @@ def _breaks(broken: Iterable[str]) -> Trouble:
     )
 
 
-def _known(
-    step: DeploymentStep, judged: Judged, world: World, known: Known | None
-) -> DeploymentStep:
+def _is_going(known: Known | None, now: int) -> Trouble | None:
+    """Why nothing can be done with a version that the server knew when it was asked."""
     if known is None:
-        trouble = Trouble("it was removed while this was asked", later=True)
-        return replace(step, action=Action.LATER, trouble=trouble)
-    if (known.retiring or {}).get("artifact_removed_at"):
-        return replace(
-            step,
-            action=Action.REFUSED,
-            trouble=Trouble(
-                f"its version is being retired ({known.id}), and its platform has removed it"
-            ),
-        )
+        return Trouble("it was removed while this was asked", later=True)
+    if known.retiring is None:
+        return None
+    said = f"its version is being retired ({known.id}), and its platform"
+    if known.retiring.get("artifact_removed_at"):
+        return Trouble(f"{said} has removed it")
+    until = known.retiring.get("removing_until")
+    if until is not None and now < millis(str(until)):
+        return Trouble(f"{said} may be deleting it at this moment", later=True)
+    return None
+
+
+def _known(step: DeploymentStep, judged: Judged, world: World, known: Known) -> DeploymentStep:
     changes, notes = _record_changes(judged, known, world)
     elsewhere = set(known.revisions) - set(world.active_services(known.id))
     action = Action.PROMOTE if elsewhere or known.retiring else Action.UNCHANGED
@@ -223,6 +233,16 @@ def _all(names: Sequence[str]) -> str:
 
 
 # --- settings of services ----------------------------------------------------------------------
+
+
+def _as_stored(judged: Judged, step: DeploymentStep, world: World) -> Judged:
+    """What is judged, with the settings that hold. Code that may change is asked anew each time,
+    and tells its own, but only a registration brings those; of what is late, none count yet."""
+    stays = step.action in (Action.UNCHANGED, Action.UPDATE)
+    if step.action is not Action.LATER and not (judged.mutable and stays):
+        return judged
+    views = (world.services.get(name, view) for name, view in judged.served.items())
+    return replace(judged, services=tuple(views))
 
 
 def _service(

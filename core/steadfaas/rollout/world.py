@@ -15,11 +15,13 @@ NAME: Final = "steadfaas.name"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Who answers. `ours`: a steadfaas engine, which can do more than Restate's API asks for."""
+    """Who answers. `ours`: a steadfaas engine, which can do more than Restate's API asks for;
+    `ahead`: by how many ms the clock here is ahead of the server's, which dates deployments."""
 
     url: str
     version: str
     ours: bool
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +106,14 @@ def known(view: Json, unfinished: int | None = None) -> Known:
     return Known(
         id=str(view["id"]),
         uri=str(view.get("arn") or view.get("uri")),
-        created_at=_millis(str(view["created_at"])),
+        created_at=millis(str(view["created_at"])),
         unfinished=unfinished,
         view=view,
     )
 
 
-def _millis(moment: str) -> int:
+def millis(moment: str) -> int:
+    """A time as servers write it, in ms since the epoch."""
     # Restate writes nanoseconds, of which Python reads six digits.
     whole, _, fraction = moment.rstrip("Z").partition(".")
     seconds = datetime.fromisoformat(whole + "+00:00").timestamp()

@@ -156,7 +156,7 @@ class RetireDeployment(Body):
 
     step: Literal["begin", "removing", "artifact-removed"]
     """`begin`: let nothing come to the deployment any more. `removing`: its platform is about to be
-    asked to remove the version, and for five minutes nobody may call the retirement off.
+    asked to remove the version, and for two minutes nobody may call the retirement off.
     `artifact-removed`: its platform has the version no more. Each may be asked for again."""
     evidence: Annotated[dict[str, Any], AfterValidator(_evidence)] = Field(default_factory=dict)
     """What is known of it, for the audit: any object of at most 16 KiB."""

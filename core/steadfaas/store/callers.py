@@ -19,9 +19,11 @@ from steadfaas.wire.codec import decode
 from steadfaas.wire.messages import MessageType as T
 
 _Q: Final = sql.load("callers")
-# Journal entries of a page, and the most invocations: about a millisecond.
+# Journal entries of a page, and the most invocations: about a millisecond. So many bytes of calls
+# take as long to look through as an entry.
 _PAGE: Final = 1000
 _INVOCATIONS: Final = 100
+_BYTES: Final = 1000
 _CALLS: Final[dict[int, type[m.CallCommand | m.OneWayCallCommand]]] = {
     int(T.CALL): m.CallCommand,
     int(T.ONE_WAY_CALL): m.OneWayCallCommand,
@@ -50,21 +52,34 @@ def pages(reader: Reader, service: str, page: int = _PAGE) -> Iterator[Calls]:
                 continue
             names: set[str] = set()
             for first in range(0, entries, page):
-                if looked_at >= page:
-                    yield found
-                    found, looked_at = Calls(), 0
-                part = min(page, entries - first)
-                names |= _called(reader, service, seq, first, part)
-                looked_at += part
+                start = seq * SPAN + first
+                for begin, end, weight in _parts(reader, start, min(page, entries - first), page):
+                    if looked_at >= page:
+                        yield found
+                        found, looked_at = Calls(), 0
+                    names |= _called(reader, service, begin, end)
+                    looked_at += weight
             found.by_deployment.update((name, deployment) for name in names)
             if looked_at >= page:
                 break  # the next ones may be others by then
         yield found
 
 
-def _called(reader: Reader, service: str, seq: int, first: int, number: int) -> set[str]:
+def _parts(reader: Reader, start: int, number: int, most: int) -> Iterator[tuple[int, int, int]]:
+    """Places in a journal, from and before, between which there is little to look through, each
+    with how much that is; together they are `number` entries. Long payloads are not read for it."""
+    begin, weight = start, 0
+    sizes = reader.execute(_Q.sizes, (start, start + number, *_CALLS)).fetchall()
+    for pos, size in sizes:
+        if weight and weight + size // _BYTES > most:
+            yield begin, pos, weight
+            begin, weight = pos, 0
+        weight += size // _BYTES
+    yield begin, start + number, weight + start + number - begin
+
+
+def _called(reader: Reader, service: str, begin: int, end: int) -> set[str]:
     """The handlers of a service that a part of a journal calls."""
-    start = seq * SPAN + first
-    rows = reader.execute(_Q.calls, (start, start + number, *_CALLS, service.encode()))
+    rows = reader.execute(_Q.calls, (begin, end, *_CALLS, service.encode()))
     calls = [decode(_CALLS[frame_type], payload) for frame_type, payload in rows]
     return {call.handler_name for call in calls if call.service_name == service}

@@ -41,7 +41,7 @@ def make_plan(declared: Declared, server: Rolled) -> Plan:
         declared,
         world,
         judged,
-        now=time.time_ns() // 1_000_000,
+        now=time.time_ns() // 1_000_000 - server.server.ahead,
         platforms=Platforms(platforms.keeps, platforms.goes_with),
     )
     return replace(

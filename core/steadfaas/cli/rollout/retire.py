@@ -7,7 +7,7 @@ platform does not mind to be asked twice for the same, and the record goes last.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from steadfaas.cli import platforms
 from steadfaas.cli.exits import CommandError, ExitCode
@@ -17,6 +17,9 @@ from steadfaas.rollout.world import Known
 
 if TYPE_CHECKING:
     from steadfaas.spi import Access, EndpointReference, Versioned
+
+# Well below the time for which nobody can take the version back.
+_REMOVAL_SECONDS: Final = 45.0
 
 
 def retire(step: RetireStep, server: Rolled) -> str:
@@ -47,7 +50,7 @@ def _remove_artifact(
     # Nobody takes it back from here on, so that nothing comes to what is about to go.
     server.removing_artifact(found.id)
     try:
-        platforms.run(adapter.retire(reference, access))
+        platforms.run(adapter.retire(reference, access), seconds=_REMOVAL_SECONDS)
     except CommandError as error:
         # What may work later goes on from here; what is refused must not stay half way.
         if error.exit_code is not ExitCode.TRY_LATER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from steadfaas.config import DeclaredDeployment
 
 _OURS: Final = "steadfaas"
+# Servers tell whole seconds, and the answer takes its time: less (ms) is no difference of clocks.
+_SECONDS_ONLY: Final = 2000
 _QUERY_SECONDS: Final = 60.0
 _BREAKS: Final = "META0006"
 _MUTABLE: Final = "mutable"
@@ -29,8 +32,10 @@ def connect(*, patient: bool = False) -> Rolled:
     """Whoever answers at the admin API's address. `patient`: endpoints that do not answer may do so
     later. Raises CommandError."""
     url, source = admin.address()
-    version = _version(url, source)
-    server = Server(url, version, _OURS in version)
+    version, at = _version(url, source)
+    now = time.time_ns() // 1_000_000
+    ahead = 0 if at is None else now - at
+    server = Server(url, version, _OURS in version, ahead if abs(ahead) > _SECONDS_ONLY else 0)
     if server.ours:
         return Rolled(server, patient=patient)
     from steadfaas.cli.rollout.stock import Stock  # built upon what is here
@@ -38,9 +43,11 @@ def connect(*, patient: bool = False) -> Rolled:
     return Stock(server, patient=patient)
 
 
-def _version(url: str, source: str) -> str:
+def _version(url: str, source: str) -> tuple[str, int | None]:
+    """What answers there, and its clock (ms since the epoch), if it tells."""
     try:
-        return str(admin.call("GET", "/version")["version"])
+        answer = admin.ask("GET", "/version")
+        return str(answer.body["version"]), answer.at
     except CommandError as error:
         if error.status not in _NO_ROUTE:
             raise
