@@ -121,6 +121,8 @@ def _actions(here: Stock, command: str, code: int) -> Any:
         for difference in step["differences"]:
             difference.pop("changed", None)
     del said["server"]
+    for each in said["stays"]:
+        del each["deployment_id"]
     for done in said.get("done", ()):
         done.pop("details")
     return said
