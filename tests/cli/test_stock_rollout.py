@@ -121,6 +121,8 @@ def _actions(here: Stock, command: str, code: int) -> Any:
         for difference in step["differences"]:
             difference.pop("changed", None)
     del said["server"]
+    # A promotion renews the age there, and so the order.
+    said["stays"] = sorted((each["uri"], each["why"]) for each in said["stays"])
     for done in said.get("done", ()):
         done.pop("details")
     return said

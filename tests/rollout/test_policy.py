@@ -45,7 +45,9 @@ def gone(found: Plan) -> list[str]:
 def test_the_policy(declared: dict[str, Any], expected: list[str]) -> None:
     found = plan(declared)
     assert gone(found) == expected
-    assert len(found.stays) == (4 - len(expected) if declared else 0)
+    assert len(found.stays) == 4 - len(expected)
+    if not declared:
+        assert {each.why for each in found.stays} == {"'greeter' says neither keep nor min_age"}
 
 
 def test_what_another_deployment_leads_to_stays() -> None:

@@ -43,7 +43,7 @@ def decide(
         _service(name, wanted, world, known) for name, wanted in sorted(declared.services.items())
     )
     retire, stays = goes_and_stays(
-        [each for each in judged if each.entry.has_policy],
+        judged,
         world,
         targets=_targets(judged),
         now=now,

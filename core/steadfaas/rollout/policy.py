@@ -63,6 +63,8 @@ def _why_it_stays(
 ) -> str | None:
     """None if it goes. One that is kept for its place in the row is added to `kept`."""
     entry = judged.entry
+    if not entry.has_policy:
+        return f"'{entry.name}' says neither keep nor min_age"
     if judged.trouble is not None:
         return f"where the target of '{entry.name}' leads is not known: {judged.trouble.message}"
     if known.unfinished:
