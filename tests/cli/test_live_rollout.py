@@ -503,7 +503,7 @@ def test_an_apply_takes_nothing_back_that_is_being_deleted(
 
 def test_a_platform_that_does_not_answer_is_not_waited_for() -> None:
     with pytest.raises(CommandError, match="did not answer in time") as late:
-        platforms.run(asyncio.sleep(3600), seconds=0)
+        platforms.run(asyncio.Event().wait(), seconds=0)
     assert late.value.exit_code is ExitCode.TRY_LATER
 
 
