@@ -253,6 +253,7 @@ def test_a_saved_plan_is_applied_unless_the_world_has_moved(tmp_path: Path) -> N
         async with desk(tmp_path) as here:
             saved = tmp_path / "plan.json"
             await here.with_file("plan", "--out", str(saved))
+            assert saved.stat().st_mode & 0o077 == 0, "values of variables are in it"
             here.release("2")
             done = await here.run("apply", "--plan", str(saved), code=1)
             assert (

@@ -145,6 +145,7 @@ def test_a_service_that_is_left_behind_is_told() -> None:
             {"assume_role_arn": "arn:new"},
         ),
         ({"assume_role_arn": "arn:old"}, {}, {}, {}),
+        ({"metadata": {NAME: "shop"}}, {}, {}, {"metadata": {NAME: "greeter"}}),
     ],
 )
 def test_a_record_becomes_what_the_file_says(
@@ -154,6 +155,18 @@ def test_a_record_becomes_what_the_file_says(
     step = only(planned(here, judged(entry(**declared), id="dp_1", **asked)))
     assert step.changes == changes
     assert step.action is (Action.UPDATE if changes else Action.UNCHANGED)
+
+
+@pytest.mark.parametrize(
+    ("view", "says"),
+    [
+        ({"metadata": {NAME: "shop"}}, "it was a version of 'shop' until now"),
+        ({"assume_role_arn": "arn:old"}, "it keeps the role arn:old"),
+    ],
+)
+def test_what_may_surprise_about_a_record_is_told(view: dict[str, Any], says: str) -> None:
+    [note] = only(planned(world(deployment(**view), active=ACTIVE), judged(id="dp_1"))).notes
+    assert note.startswith(says)
 
 
 def test_a_restate_server_keeps_its_notes_and_that_is_said() -> None:

@@ -57,6 +57,18 @@ def test_overload_says_when_to_come_back() -> None:
         assert answer.headers["retry-after"] == "7"
 
 
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (NotFound("no such"), "gone"),
+        (DiscoveryError("no answer", code="META0003", retryable=True), "retry"),
+        (DiscoveryError("no manifest", code="META0013"), "denied"),
+    ],
+)
+def test_the_admin_api_tells_what_an_error_means(error: SteadfaasError, verdict: str) -> None:
+    assert admin_problem(error).headers["x-steadfaas-verdict"] == verdict
+
+
 def test_ingress_shape() -> None:
     answer = ingress_problem(NotFound("no such"))
     assert answer.status == 404

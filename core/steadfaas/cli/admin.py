@@ -26,9 +26,12 @@ URL_VARIABLE: Final = "STEADFAAS_ADMIN_URL"
 FALLBACK_VARIABLE: Final = "RESTATE_ADMIN_URL"
 DEFAULT_URL: Final = "http://127.0.0.1:9070"
 ACTOR_HEADER: Final = "x-steadfaas-actor"
+VERDICT_HEADER: Final = "x-steadfaas-verdict"
 
 # A registration waits for discovery, whose own deadline lies below this.
 _TIMEOUT_SECONDS: Final = 30.0
+# Verdicts of what may work a little later.
+_PASSING: Final = frozenset({"retry", "throttled"})
 # What a server, or a proxy before it, says when the same request may work a little later.
 _LATER: Final = frozenset({429, 502, 503, 504})
 
@@ -271,7 +274,8 @@ def _refusal(status: int, headers: Mapping[str, str], raw: bytes) -> CommandErro
     if later and wait:
         message += f" Try again in {wait} s."
     exit_code = ExitCode.TRY_LATER if later else ExitCode.REFUSED
-    return CommandError(message, exit_code, status=status, code=code)
+    passing = later or headers.get(VERDICT_HEADER) in _PASSING
+    return CommandError(message, exit_code, status=status, code=code, passing=passing)
 
 
 def _reason(status: int) -> str:

@@ -34,12 +34,15 @@ class CommandError(Exception):
         *,
         status: int | None = None,
         code: str | None = None,
+        passing: bool = False,
     ) -> None:
+        """`passing`: the reason may pass by itself, whatever the exit code says."""
         super().__init__(message)
         self.message = message
         self.exit_code = exit_code
         self.status = status
         self.code = code
+        self.passing = passing
 
 
 def exit_code_of(error: SteadfaasError) -> ExitCode:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -15,6 +16,8 @@ from steadfaas.cli.rollout.options import Config, Sets, declared
 
 if TYPE_CHECKING:
     from steadfaas.rollout.plan import Plan
+
+_ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
 def plan(
@@ -93,7 +96,9 @@ def no_plan(path: Path, why: str) -> CommandError:
 
 def _save(path: Path, content: dict[str, Any]) -> None:
     try:
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        # What `${NAME}` stood for is in it in clear: it is for its owner.
+        with os.fdopen(os.open(path, _ANEW, mode=0o600), "w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise CommandError(
             f"The plan cannot be saved as {path}: {error.strerror or error}.", ExitCode.USAGE

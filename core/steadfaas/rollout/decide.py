@@ -167,6 +167,8 @@ def _record_changes(judged: Judged, known: Known, world: World) -> tuple[Json, l
     view, entry, notes = known.view, judged.entry, []
     changes: Json = {}
     wanted = notes_of(entry)
+    if known.name not in (None, entry.name):
+        notes.append(f"it was a version of '{known.name}' until now")
     if known.metadata != wanted:
         if world.server.ours:
             changes["metadata"] = wanted
@@ -178,6 +180,10 @@ def _record_changes(judged: Judged, known: Known, world: World) -> tuple[Json, l
         changes["secret_headers"] = dict(judged.secret_headers)
     if entry.assume_role_arn not in (None, view.get("assume_role_arn")):
         changes["assume_role_arn"] = entry.assume_role_arn
+    elif view.get("assume_role_arn") and not entry.assume_role_arn:
+        notes.append(
+            f"it keeps the role {view['assume_role_arn']}: a role can be changed, not taken away"
+        )
     return changes, notes
 
 

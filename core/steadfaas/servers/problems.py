@@ -27,6 +27,8 @@ from steadfaas.servers.http1 import Reply
 INGRESS: Final = "ingress"
 INVOCATION: Final = "invocation"
 SOURCE_HEADER: Final = "x-restate-error-source"
+# Ours: what an error means for whoever asked, which Restate's statuses do not always say.
+VERDICT_HEADER: Final = "x-steadfaas-verdict"
 ID_HEADER: Final = "x-restate-id"
 
 
@@ -36,7 +38,8 @@ def admin_problem(error: SteadfaasError) -> web.Response:
     if error.code is not None:
         message = f"[{error.code}] {message}"
     body = {"message": message, "restate_code": error.code}
-    return _json(status_of(error), body, _retry_headers(error))
+    headers = {**_retry_headers(error), VERDICT_HEADER: error.verdict.value}
+    return _json(status_of(error), body, headers)
 
 
 def ingress_problem(

@@ -23,7 +23,6 @@ _SECONDS_ONLY: Final = 2000
 _QUERY_SECONDS: Final = 60.0
 _BREAKS: Final = "META0006"
 _MUTABLE: Final = "mutable"
-UNREACHABLE: Final = "META0003"
 # How others say that they know no such address; an ingress says 400.
 _NO_ROUTE: Final = (400, 404, 405)
 
@@ -122,7 +121,7 @@ class Rolled:
             raise  # no matter of one entry
         except CommandError as error:
             later = error.exit_code is ExitCode.TRY_LATER
-            later = later or (self._patient and error.code == UNREACHABLE)
+            later = later or (self._patient and error.passing)
             trouble = Trouble(error.message.rstrip("."), later=later, code=error.code)
             return Judged(entry, trouble=trouble)
 

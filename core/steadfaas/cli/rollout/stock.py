@@ -17,7 +17,7 @@ from steadfaas.cli import admin, drain, platforms
 from steadfaas.cli.exits import CommandError, ExitCode
 from steadfaas.cli.register import address
 from steadfaas.cli.rollout import stock_sql
-from steadfaas.cli.rollout.server import UNREACHABLE, Rolled, lower, unless_gone
+from steadfaas.cli.rollout.server import Rolled, lower, unless_gone
 from steadfaas.rollout.interface import difference
 from steadfaas.rollout.judged import Judged
 from steadfaas.rollout.plan import Callers
@@ -34,6 +34,8 @@ _CODES: Final = re.compile(r"(\[[A-Z]+\d+\] )+")
 _SETTLED_SECONDS: Final = 60.0
 # What AWS's client adds to a failure is a page of its insides.
 _LONGEST_SENTENCE: Final = 300
+
+_UNREACHABLE: Final = "META0003"
 
 
 class Stock(Rolled):
@@ -133,7 +135,7 @@ class Stock(Rolled):
             return super()._register(body)
         except CommandError as error:
             error.message = _sentence(error.message)
-            if error.code != UNREACHABLE or not body.get("use_http_11"):
+            if error.code != _UNREACHABLE or not body.get("use_http_11"):
                 raise
             first = error
         # This server speaks HTTP/2 as well, and so do endpoints that were made for it.
@@ -188,7 +190,8 @@ class Stock(Rolled):
         owners = {self._owner(name) for name in found.revisions} - {None}
         views = [admin.call("GET", admin.path("deployments", str(each))) for each in owners]
         latest = max((known(view, 0).created_at for view in views), default=0)
-        return time.time() * 1000 - latest >= _SETTLED_SECONDS * 1000
+        now = time.time() * 1000 - self.server.ahead
+        return now - latest >= _SETTLED_SECONDS * 1000
 
     def removing_artifact(self, id: str) -> None:
         """This server keeps no record of it."""
