@@ -15,7 +15,7 @@ from steadfaas.cli.exits import CommandError, ExitCode
 from steadfaas.cli.rollout.gather import AT_ONCE
 from steadfaas.cli.rollout.retire import retire
 from steadfaas.cli.rollout.server import Rolled
-from steadfaas.rollout.decide import notes_of
+from steadfaas.rollout.entry_steps import notes_of
 from steadfaas.rollout.judged import Trouble
 from steadfaas.rollout.plan import Action, DeploymentStep, Plan, RetireStep, ServiceStep
 
