@@ -12,7 +12,8 @@ from steadfaas.cli import admin, platforms
 from steadfaas.cli.exits import CommandError
 from steadfaas.cli.progress import Progress
 from steadfaas.cli.rollout.server import Rolled
-from steadfaas.rollout.decide import decide, notes_of
+from steadfaas.rollout.decide import decide
+from steadfaas.rollout.entry_steps import notes_of
 from steadfaas.rollout.plan import Callers, DeploymentStep, Plan
 from steadfaas.rollout.policy import Platforms
 
