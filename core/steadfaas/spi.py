@@ -216,6 +216,16 @@ class Versioned(Protocol):
 
 
 @runtime_checkable
+class Foresees(Protocol):
+    """An adapter that can tell beforehand that its platform still needs a version."""
+
+    async def needed_by(self, reference: EndpointReference, access: Access = ANYBODY) -> str | None:
+        """Why the platform would not let a version be retired now, in a sentence; None: it would,
+        or the version is gone already."""
+        ...
+
+
+@runtime_checkable
 class Mounts(Protocol):
     """An adapter whose versions serve at several addresses, such as one for each path."""
 

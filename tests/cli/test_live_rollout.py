@@ -22,7 +22,9 @@ from steadfaas.cli.exits import CommandError, ExitCode
 from steadfaas.cli.rollout.options import declared
 from steadfaas.cli.rollout.server import Rolled, connect
 from steadfaas.deployments.options import MAX_DURATION, MIN_RETRY_INTERVAL
+from steadfaas.errors import DiscoveryError
 from steadfaas.rollout import settings
+from steadfaas_adapters.aws_lambda import AwsLambda
 from tests.adapters.aws_lambda.functions import FUNCTION, Functions, functions
 from tests.runtime.in_process import World, run, world
 from tests.runtime.story import Story
@@ -506,11 +508,66 @@ def test_gc_leaves_what_something_is_pinned_to(tmp_path: Path) -> None:
     run(test())
 
 
-def test_a_version_that_its_platform_still_needs_stays_and_says_so(tmp_path: Path) -> None:
+def test_what_its_platform_still_needs_is_foreseen(tmp_path: Path) -> None:
     async def test() -> None:
         async with desk(tmp_path) as here:
             await three_versions(here, "keep = 0")
+            first, second, _ = await here.registered()
             here.api.aliases.append({"Name": "old", "FunctionVersion": "1"})
+            planned = await here.json("plan")
+            assert [each["deployment_id"] for each in planned["retire"]] == [second["id"]]
+            explained = await here.with_file("gc", "--explain", "--dry-run")
+            assert f"stays    greeter  {first['id']}  {FUNCTION}:1: drained, but version 1 of" in (
+                explained.stdout
+            )
+            assert "the alias old points to; point it elsewhere" in explained.stdout
+
+            await here.with_file("apply")
+            before = await here.written()
+            assert (await here.with_file("apply")).stdout == "Unchanged: 1 deployment.\n"
+            assert await here.written() == before
+            assert here.api.deleted == ["2"]
+
+            here.point_to("3")
+            await here.with_file("gc")
+            assert here.api.deleted == ["2", "1"]
+
+    run(test())
+
+
+def test_where_the_platform_cannot_be_asked_beforehand_the_plan_says_retire(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: Any) -> str | None:
+        raise DiscoveryError("lambda:ListAliases is denied", code="META0003", status=403)
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            await three_versions(here, "keep = 0")
+            monkeypatch.setattr(AwsLambda, "needed_by", refused)
+            assert len((await here.json("plan"))["retire"]) == 2
+            await here.with_file("gc")
+            assert sorted(here.api.deleted) == ["1", "2"]
+
+    run(test())
+
+
+def test_what_its_platform_needs_since_the_plan_stays_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Rolled.begin_retirement
+
+    async def test() -> None:
+        async with desk(tmp_path) as here:
+            await three_versions(here, "keep = 0")
+            [first, *_] = await here.registered()
+
+            def begin_and_point(server: Rolled, id: str, evidence: Json) -> None:
+                begin(server, id, evidence)
+                if id == first["id"]:
+                    here.api.aliases.append({"Name": "old", "FunctionVersion": "1"})
+
+            monkeypatch.setattr(Rolled, "begin_retirement", begin_and_point)
             done = await here.with_file("gc")
             assert "the alias old points to; point it elsewhere" in done.stdout
             [first, _] = await here.registered()
@@ -572,7 +629,7 @@ def test_an_apply_takes_nothing_back_that_is_being_deleted(
     ask_platform = platforms.run
 
     def apply_first(question: Any, **limits: Any) -> Any:
-        if not codes:
+        if not codes and question.__name__ == "retire":
             codes.append(carried_out(declared(other, None), connect()))
         return ask_platform(question, **limits)
 

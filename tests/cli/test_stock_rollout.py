@@ -356,6 +356,21 @@ def test_gc_leaves_what_something_is_pinned_to_and_then_retires_it(here: Stock) 
     assert "Retired 0 versions; 0 stay." in here.run("gc").stdout
 
 
+def test_what_its_platform_still_needs_is_foreseen(here: Stock) -> None:
+    greeter(here)
+    first = here.release("Greeter", "v1")
+    here.run("apply")
+    here.release("Greeter", "v2")
+    here.run("apply")
+    here.local.alias("Greeter", "old", "1")
+    assert here.json("plan")["retire"] == []
+    assert f"{first}: drained, but version 1 of Greeter" in here.run("gc", "--explain").stdout
+    assert here.run("apply").stdout == "Unchanged: 1 deployment.\n"
+    here.local.alias("Greeter", "old", "2")
+    here.run("gc")
+    assert here.on_lambda("Greeter") == ["2"]
+
+
 def test_an_attempt_that_has_stored_nothing_needs_its_version_too(
     here: Stock, tmp_path: Path
 ) -> None:

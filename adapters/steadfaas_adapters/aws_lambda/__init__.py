@@ -65,6 +65,12 @@ class AwsLambda:
 
         return await in_thread(control.verify, reference, access)
 
+    async def needed_by(self, reference: EndpointReference, access: Access = ANYBODY) -> str | None:
+        """Which aliases point to the version, if any. Raises BadRequest, DiscoveryError."""
+        from steadfaas_adapters.aws_lambda import control
+
+        return await in_thread(control.needed_by, reference, access)
+
     async def retire(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
         """Delete the version. Raises BadRequest, Conflict, DiscoveryError."""
         from steadfaas_adapters.aws_lambda import control

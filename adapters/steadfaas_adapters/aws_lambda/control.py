@@ -126,43 +126,62 @@ def verify(reference: EndpointReference, access: Access) -> list[str]:
     ]
 
 
-def retire(reference: EndpointReference, access: Access) -> None:
-    """Delete a version; one that is gone already is fine. Raises Conflict while an alias points to
-    it."""
-    wanted = target.parse(reference.uri, dev=True)
-    if wanted.kind is not Kind.VERSION:
-        # Without a number the whole function would go, for good.
-        raise BadRequest(f"only a version can be deleted, and {reference.uri} is none")
+def needed_by(reference: EndpointReference, access: Access) -> str | None:
+    """Which aliases point to a version; None if none does, or if it is gone."""
+    wanted = _deletable(reference)
     with _explained(wanted):
-        client = _client(wanted, access)
         try:
-            names = [
-                alias["Name"]
-                for alias in _pages(client, "list_aliases", "Aliases", FunctionName=wanted.function)
-                if _points_to(alias, wanted.qualifier)
-            ]
+            return _pointed_to(_client(wanted, access), wanted)
         except _botocore_error() as error:
             if _code(error) != _MISSING:
                 raise
-            return  # the whole function is gone
-        if names:
-            one = len(names) == 1
-            raise Conflict(
-                f"version {wanted.qualifier} of {wanted.name} is what the"
-                f" {'alias' if one else 'aliases'} {', '.join(sorted(names))}"
-                f" {'points' if one else 'point'} to; point {'it' if one else 'them'} elsewhere"
-                " first (aws lambda update-alias)"
-            )
+            return None  # the whole function is gone
+
+
+def retire(reference: EndpointReference, access: Access) -> None:
+    """Delete a version; one that is gone already is fine. Raises Conflict while an alias points to
+    it."""
+    wanted = _deletable(reference)
+    with _explained(wanted):
+        client = _client(wanted, access)
         try:
+            if needed := _pointed_to(client, wanted):
+                raise Conflict(needed)
             client.delete_function(FunctionName=wanted.function, Qualifier=wanted.qualifier)
         except _botocore_error() as error:
             if _code(error) == _MISSING:
-                return
+                return  # the version, or the whole function
             if _code(error) != "ResourceConflictException":
                 raise
             raise Conflict(  # an alias came in between
                 f"Lambda did not delete version {wanted.qualifier} of {wanted.name} ({error})"
             ) from error
+
+
+def _deletable(reference: EndpointReference) -> FunctionTarget:
+    wanted = target.parse(reference.uri, dev=True)
+    if wanted.kind is not Kind.VERSION:
+        # Without a number the whole function would go, for good.
+        raise BadRequest(f"only a version can be deleted, and {reference.uri} is none")
+    return wanted
+
+
+def _pointed_to(client: Any, wanted: FunctionTarget) -> str | None:
+    """Which aliases point to a version, in a sentence; None if none does."""
+    names = sorted(
+        alias["Name"]
+        for alias in _pages(client, "list_aliases", "Aliases", FunctionName=wanted.function)
+        if _points_to(alias, wanted.qualifier)
+    )
+    if not names:
+        return None
+    one = len(names) == 1
+    return (
+        f"version {wanted.qualifier} of {wanted.name} is what the"
+        f" {'alias' if one else 'aliases'} {', '.join(names)}"
+        f" {'points' if one else 'point'} to; point {'it' if one else 'them'} elsewhere"
+        " first (aws lambda update-alias)"
+    )
 
 
 # --- one version -------------------------------------------------------------------------------

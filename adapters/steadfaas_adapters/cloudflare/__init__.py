@@ -103,6 +103,12 @@ class CloudflareWorkers:
         """The version behind an address: its host, whatever the path."""
         return host_of(uri)
 
+    async def needed_by(self, reference: EndpointReference, access: Access = ANYBODY) -> str | None:
+        """Its share of the traffic, if it is deployed. Raises BadRequest, DiscoveryError."""
+        from steadfaas_adapters.cloudflare import control
+
+        return await control.needed_by(reference)
+
     async def retire(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
         """Delete the version. Raises Conflict, DiscoveryError."""
         from steadfaas_adapters.cloudflare import control

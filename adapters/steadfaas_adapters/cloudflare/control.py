@@ -83,6 +83,19 @@ async def verify(reference: EndpointReference) -> list[str]:
         return _differences(reference, wanted, worker, version)
 
 
+async def needed_by(reference: EndpointReference) -> str | None:
+    """Its share of the traffic; None if it is not deployed, or if it is not there (any more)."""
+    wanted = _recorded(reference)
+    async with _about(wanted) as (api, account):
+        try:
+            version = await _registered(api, account, wanted, reference.facts)
+            return None if version is None else await _deployed(api, account, wanted, version)
+        except ApiRefusal as error:
+            if not missing(error):
+                raise
+            return None
+
+
 async def retire(reference: EndpointReference) -> None:
     """Delete a version; one that is gone already is fine. Raises Conflict while it is deployed."""
     wanted = _recorded(reference)
@@ -91,17 +104,26 @@ async def retire(reference: EndpointReference) -> None:
             version = await _registered(api, account, wanted, reference.facts)
             if version is None:
                 raise _unknown_here(wanted, account)
-            share = (await api.deployed(account, wanted.worker)).get(version.id)
-            if share is not None:
-                raise _in_use(wanted, f"it is deployed, with {share:g} % of the traffic")
+            if needed := await _deployed(api, account, wanted, version):
+                raise Conflict(needed)
             await api.delete(account, wanted.worker, version.id)
         except ApiRefusal as error:
             if error.http_status == 409:
-                raise _in_use(wanted, error.message) from error
+                raise Conflict(_in_use(wanted, error.message)) from error
             if not missing(error):
                 raise
             if "version" not in reference.facts:
                 raise _unknown_here(wanted, account) from error
+
+
+async def _deployed(
+    api: Cloudflare, account: str, wanted: CloudflareTarget, version: WorkerVersion
+) -> str | None:
+    """Its share of the traffic, in a sentence; None if it is not deployed."""
+    share = (await api.deployed(account, wanted.worker)).get(version.id)
+    if share is None:
+        return None
+    return _in_use(wanted, f"it is deployed, with {share:g} % of the traffic")
 
 
 async def _registered(
@@ -208,8 +230,8 @@ def _switched_off(wanted: CloudflareTarget) -> str:
     return f"the Version URLs of the Worker '{wanted.worker}' are switched off: {SWITCH_ON}"
 
 
-def _in_use(wanted: CloudflareTarget, why: str) -> Conflict:
-    return Conflict(
+def _in_use(wanted: CloudflareTarget, why: str) -> str:
+    return (
         f"the version of the Worker '{wanted.worker}' is not deleted: {why}. Deploy another version"
         " first, and try again"
     )

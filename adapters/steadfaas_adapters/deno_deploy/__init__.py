@@ -83,6 +83,12 @@ class DenoDeploy:
         """The revision behind an address: its host, whatever the path."""
         return host_of(uri)
 
+    async def needed_by(self, reference: EndpointReference, access: Access = ANYBODY) -> str | None:
+        """Which timelines run the revision, if any. Raises BadRequest, DiscoveryError."""
+        from steadfaas_adapters.deno_deploy.versions import needed_by
+
+        return await needed_by(reference)
+
     async def retire(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
         """Delete the revision. Raises BadRequest, Conflict, DiscoveryError."""
         from steadfaas_adapters.deno_deploy.versions import retire

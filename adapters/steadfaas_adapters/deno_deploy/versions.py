@@ -78,17 +78,19 @@ def _differences(
     return problems
 
 
+async def needed_by(reference: EndpointReference) -> str | None:
+    """Which timelines run a revision; None if none does, or if it is gone."""
+    wanted = of(reference)
+    async with deno() as api:
+        return await _where_active(api, wanted)
+
+
 async def retire(reference: EndpointReference) -> None:
     """Delete a revision. Raises Conflict while it is active somewhere."""
     wanted = of(reference)
     async with deno() as api:
-        active = moving(await _timelines(api, wanted), wanted.host or "")
-        if active:
-            raise Conflict(
-                f"the revision {wanted.name} of {wanted.app} is what"
-                f" {'the timeline' if len(active) == 1 else 'the timelines'} {', '.join(active)}"
-                " runs now; deploy or roll back to another one there first"
-            )
+        if needed := await _where_active(api, wanted):
+            raise Conflict(needed)
         try:
             await api.delete(wanted.name)
         except ApiRefusal as refusal:
@@ -98,6 +100,18 @@ async def retire(reference: EndpointReference) -> None:
             if refusal.http_status == 409:
                 raise Conflict(refusal.message) from refusal
             raise
+
+
+async def _where_active(api: Deno, wanted: Target) -> str | None:
+    """Which timelines run a revision, in a sentence; None if none does."""
+    active = moving(await _timelines(api, wanted), wanted.host or "")
+    if not active:
+        return None
+    return (
+        f"the revision {wanted.name} of {wanted.app} is what"
+        f" {'the timeline' if len(active) == 1 else 'the timelines'} {', '.join(active)}"
+        " runs now; deploy or roll back to another one there first"
+    )
 
 
 async def _timelines(api: Deno, wanted: Target) -> list[Timeline]:

@@ -97,6 +97,12 @@ class Vercel:
         """The deployment behind an address: its host, whatever the path."""
         return host_of(uri)
 
+    async def needed_by(self, reference: EndpointReference, access: Access = ANYBODY) -> str | None:
+        """What leads to the deployment, if anything. Raises BadRequest, DiscoveryError."""
+        from steadfaas_adapters.vercel import control
+
+        return await control.needed_by(reference)
+
     async def retire(self, reference: EndpointReference, access: Access = ANYBODY) -> None:
         """Delete the deployment. Raises BadRequest, Conflict, DiscoveryError."""
         from steadfaas_adapters.vercel import control

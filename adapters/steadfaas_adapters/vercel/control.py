@@ -106,17 +106,22 @@ async def still_there(endpoint: Endpoint) -> bool:
     return found.ready and found.url == host
 
 
-async def retire(reference: EndpointReference) -> None:
-    """Delete a deployment. One that is not there any more is no error."""
+async def needed_by(reference: EndpointReference) -> str | None:
+    """What leads to a deployment; None if nothing does, or if it is not there any more."""
     async with vercel(_team_of(reference)) as api:
-        try:
-            found = await api.deployment(_identity(reference))
-        except DiscoveryError as error:
-            if error.status == 404:
-                return
-            raise
-        _check_identity(found, reference)
-        await _check_unneeded(api, found)
+        found = await _found(api, reference)
+        return None if found is None else await _what_needs(api, found)
+
+
+async def retire(reference: EndpointReference) -> None:
+    """Delete a deployment. One that is not there any more is no error. Raises Conflict while
+    something leads to it."""
+    async with vercel(_team_of(reference)) as api:
+        found = await _found(api, reference)
+        if found is None:
+            return
+        if needed := await _what_needs(api, found):
+            raise Conflict(needed)
         await api.delete(found.id)  # its aliases go with it, our lease too
 
 
@@ -131,14 +136,9 @@ async def hold(reference: EndpointReference) -> str:
 async def release(reference: EndpointReference) -> None:
     """Leave it to the retention policy. One that is not there any more is no error."""
     async with vercel(_team_of(reference)) as api:
-        try:
-            found = await api.deployment(_identity(reference))
-        except DiscoveryError as error:
-            if error.status == 404:
-                return
-            raise
-        _check_identity(found, reference)
-        await leases.drop(api, found.id)
+        found = await _found(api, reference)
+        if found is not None:
+            await leases.drop(api, found.id)
 
 
 def expiry(reference: EndpointReference) -> tuple[int, str] | None:
@@ -178,6 +178,18 @@ def _team_of(reference: EndpointReference) -> str:
 def _identity(reference: EndpointReference) -> str:
     """What the API is asked for: the id, or the host of one that was only asserted."""
     return reference.facts.get("deployment_id") or _host_of(reference)
+
+
+async def _found(api: Vercel, reference: EndpointReference) -> Deployment | None:
+    """The deployment, if it is still there. Raises BadRequest for what is only an alias."""
+    try:
+        found = await api.deployment(_identity(reference))
+    except DiscoveryError as error:
+        if error.status == 404:
+            return None
+        raise
+    _check_identity(found, reference)
+    return found
 
 
 def _check_identity(found: Deployment, reference: EndpointReference) -> None:
@@ -253,23 +265,24 @@ def _project_of(found: Deployment) -> str:
     return found.project_id
 
 
-async def _check_unneeded(api: Vercel, found: Deployment) -> None:
-    """Raises Conflict while something leads to the deployment, apart from our own lease."""
+async def _what_needs(api: Vercel, found: Deployment) -> str | None:
+    """What leads to the deployment apart from our own lease, in a sentence; None if nothing."""
     project = await api.project(_project_of(found))
     live = project.targets.get("production")
     if live is not None and live.id == found.id:
-        raise Conflict(
+        return (
             f"{found.url} serves production of '{project.name}'; promote another deployment first"
         )
     if found.substate == "ROLLING":
-        raise Conflict(
+        return (
             f"{found.url} is part of a rolling release of '{project.name}'; complete or abort that"
             " first"
         )
     aliases = set(await api.aliases(found.id)) - {found.url, leases.alias_of(found.id)}
-    if aliases:
-        raise Conflict(
-            f"{found.url} is what {', '.join(sorted(aliases))}"
-            f" {'leads' if len(aliases) == 1 else 'lead'} to; point"
-            f" {'it' if len(aliases) == 1 else 'them'} elsewhere first (vercel alias)"
-        )
+    if not aliases:
+        return None
+    return (
+        f"{found.url} is what {', '.join(sorted(aliases))}"
+        f" {'leads' if len(aliases) == 1 else 'lead'} to; point"
+        f" {'it' if len(aliases) == 1 else 'them'} elsewhere first (vercel alias)"
+    )

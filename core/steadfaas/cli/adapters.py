@@ -64,7 +64,7 @@ def versions(
 
 def _described(known: Adapters, name: str) -> dict[str, Any]:
     from steadfaas.errors import RequestError
-    from steadfaas.spi import Carries, Publishes, Versioned
+    from steadfaas.spi import Carries, Foresees, Publishes, Versioned
 
     try:
         adapter = known.get(name)
@@ -73,6 +73,7 @@ def _described(known: Adapters, name: str) -> dict[str, Any]:
     can = {"resolve": True, "carry": isinstance(adapter, Carries)}
     can |= {"publish": isinstance(adapter, Publishes)}
     can |= dict.fromkeys(("versions", "verify", "retire"), isinstance(adapter, Versioned))
+    can |= {"foresee": isinstance(adapter, Foresees)}
     return {"name": name, "can": [each for each, able in can.items() if able], "problem": ""}
 
 

@@ -67,7 +67,7 @@ def carried_out(
     from steadfaas.cli.rollout.gather import make_plan
     from steadfaas.rollout import document, words
 
-    made = make_plan(wanted, server)
+    made = make_plan(wanted, server, retiring=retiring)
     if saved is not None:
         made = _as_promised(made, saved)
     if made.refused:

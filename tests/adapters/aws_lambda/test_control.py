@@ -12,7 +12,7 @@ import pytest
 from botocore.stub import Stubber
 
 from steadfaas.errors import BadRequest, Conflict, DiscoveryError, RequestError, Verdict
-from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence, Promise
+from steadfaas.spi import ANYBODY, Access, EndpointReference, Evidence, Foresees, Promise
 from steadfaas.testing.local_lambda import LocalLambda
 from steadfaas_adapters.aws_lambda import ADAPTER, control
 from steadfaas_adapters.aws_lambda import clients as aws
@@ -21,6 +21,7 @@ from tests.deployments.world import run
 
 ACCOUNT = "210987654321"  # the fixture `local_lambda` has another
 GREETER = f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:greeter"
+LATEST = f"{GREETER}:$LATEST"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/caller"
 
 
@@ -315,6 +316,55 @@ def test_another_thing_that_moves_is_no_version(stub: Stubber) -> None:
     stub.add_response("list_versions_by_function", {"Versions": [moving, seventh]})
     [version] = run(ADAPTER.list_versions("lambda:greeter"))
     assert (version.label, version.created_at) == ("7", None)
+
+
+def alias(name: str, version: str, **shares: float) -> dict[str, Any]:
+    routing = {"RoutingConfig": {"AdditionalVersionWeights": shares}} if shares else {}
+    return {"Name": name, "FunctionVersion": version, **routing}
+
+
+@pytest.mark.parametrize(
+    ("aliases", "needed"),
+    [
+        ([], None),
+        ([alias("live", "8"), alias("edge", "$LATEST")], None),
+        ([alias("live", "7")], "the alias live points to; point it elsewhere first"),
+        ([alias("canary", "8", **{"7": 0.25})], "the alias canary points to; point it"),
+        (
+            [alias("old", "7"), alias("live", "8"), alias("eu", "7")],
+            "the aliases eu, old point to; point them",
+        ),
+    ],
+)
+def test_what_lambda_would_not_let_go_is_foreseen(
+    stub: Stubber, aliases: list[dict[str, Any]], needed: str | None
+) -> None:
+    assert isinstance(ADAPTER, Foresees)
+    seventh = EndpointReference("aws-lambda", ARN, Evidence.GRAMMAR)
+    stub.add_response("list_aliases", {"Aliases": aliases})
+    told = run(ADAPTER.needed_by(seventh))
+    if needed is None:
+        assert told is None
+        return
+    assert told is not None
+    assert f"version 7 of greeter is what {needed}" in told
+    stub.add_response("list_aliases", {"Aliases": aliases})
+    with pytest.raises(Conflict) as refusal:
+        run(ADAPTER.retire(seventh))
+    assert refusal.value.message == told
+
+
+def test_nothing_needs_a_version_of_a_function_that_is_gone(stub: Stubber) -> None:
+    stub.add_client_error("list_aliases", "ResourceNotFoundException", "there is none", 404)
+    assert run(ADAPTER.needed_by(EndpointReference("aws-lambda", ARN, Evidence.GRAMMAR))) is None
+
+
+def test_what_cannot_be_foreseen_is_an_error(stub: Stubber) -> None:
+    with pytest.raises(BadRequest, match="only a version can be deleted"):
+        run(ADAPTER.needed_by(EndpointReference("aws-lambda", LATEST, Evidence.MUTABLE)))
+    stub.add_client_error("list_aliases", "AccessDeniedException", "no", 403)
+    with refused(403, "allow lambda:ListAliases"):
+        run(ADAPTER.needed_by(EndpointReference("aws-lambda", ARN, Evidence.GRAMMAR)))
 
 
 def test_an_alias_comes_in_between(stub: Stubber) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steadfaas.errors import BadRequest, Conflict, DiscoveryError, SteadfaasError, Verdict
-from steadfaas.spi import Access, EndpointReference, Evidence, Promise
+from steadfaas.spi import Access, EndpointReference, Evidence, Foresees, Promise
 from steadfaas.testing.cloudflare import ACCOUNT, TOKEN, FakeCloudflare
 from steadfaas_adapters.cloudflare import ADAPTER
 
@@ -302,6 +302,40 @@ async def test_retire(cloudflare: FakeCloudflare) -> None:
     await ADAPTER.retire(reference)  # it is gone already
 
 
+@pytest.mark.parametrize(
+    ("share", "needed"),
+    [
+        (None, None),
+        (0, "it is deployed, with 0 % of the traffic. Deploy another version first"),
+        (12.5, "it is deployed, with 12.5 % of the traffic. Deploy another version first"),
+        (100, "it is deployed, with 100 % of the traffic. Deploy another version first"),
+    ],
+)
+async def test_what_cloudflare_would_not_let_go_is_foreseen(
+    cloudflare: FakeCloudflare, share: float | None, needed: str | None
+) -> None:
+    assert isinstance(ADAPTER, Foresees)
+    old, new = cloudflare.upload("shop"), cloudflare.upload("shop")
+    shares = {} if share is None else {old.id: share}
+    cloudflare.deploy("shop", **shares, **{new.id: 100 - (share or 0)})
+    proven = await resolved(f"cloudflare:shop@{old.id}")
+    asserted = EndpointReference("cloudflare", proven.uri, Evidence.ASSERTED)
+    for reference in (proven, asserted):
+        told = await ADAPTER.needed_by(reference)
+        assert old.id in cloudflare.workers["shop"].versions
+        if needed is None:
+            assert told is None
+            continue
+        assert told is not None
+        assert f"the version of the Worker 'shop' is not deleted: {needed}" in told
+        with pytest.raises(Conflict) as refused:
+            await ADAPTER.retire(reference)
+        assert refused.value.message == told
+    cloudflare.delete("shop", old)
+    for reference in (proven, asserted):
+        assert await ADAPTER.needed_by(reference) is None
+
+
 async def test_an_asserted_version_is_retired_only_where_it_is_found(
     cloudflare: FakeCloudflare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,6 +376,7 @@ async def test_errors_other_than_missing_are_passed_on(cloudflare: FakeCloudflar
     for question in (
         ADAPTER.verify(reference),
         ADAPTER.retire(reference),
+        ADAPTER.needed_by(reference),
         ADAPTER.list_versions("cloudflare:shop"),
         resolved(reference.uri),
     ):

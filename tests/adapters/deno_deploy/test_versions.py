@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from steadfaas.errors import BadRequest, Conflict
-from steadfaas.spi import EndpointReference, Evidence, Expires, Mounts, Protects, Versioned
+from steadfaas.spi import (
+    EndpointReference,
+    Evidence,
+    Expires,
+    Foresees,
+    Mounts,
+    Protects,
+    Versioned,
+)
 from steadfaas.testing.deno import FakeDeno
 from steadfaas_adapters.deno_deploy import ADAPTER
 from tests.adapters.deno_deploy.platform import fake_deno
@@ -20,6 +28,7 @@ def reference(url: str, **facts: str) -> EndpointReference:
 
 def test_what_the_adapter_offers() -> None:
     assert isinstance(ADAPTER, Versioned)
+    assert isinstance(ADAPTER, Foresees)
     assert isinstance(ADAPTER, Mounts)
     assert isinstance(ADAPTER, Expires)
     assert not isinstance(ADAPTER, Protects)
@@ -97,6 +106,37 @@ def test_what_is_active_is_not_deleted(platform: FakeDeno) -> None:
     run(ADAPTER.retire(reference(first.url)))  # what is gone is gone
 
 
+@pytest.mark.parametrize(
+    ("timelines", "needed"),
+    [
+        ([], None),
+        (["production"], "is what the timeline production runs now; deploy or roll back"),
+        (["production", "main"], "is what the timelines git-branch:main, production runs now"),
+    ],
+)
+def test_what_deno_would_not_let_go_is_foreseen(
+    platform: FakeDeno, timelines: list[str], needed: str | None
+) -> None:
+    made = platform.deploy("shop", to=timelines)
+    told = run(ADAPTER.needed_by(reference(made.url)))
+    assert made.deleted_at is None
+    if needed is None:
+        assert told is None
+        return
+    assert told is not None
+    assert f"the revision {made.id} of shop {needed}" in told
+    with pytest.raises(Conflict) as refused:
+        run(ADAPTER.retire(reference(made.url)))
+    assert refused.value.message == told
+
+
+def test_nothing_needs_a_revision_that_is_gone(platform: FakeDeno) -> None:
+    gone = platform.deploy("shop", to=[])
+    platform.delete(gone)
+    for url in (gone.url, "https://shop-aaaaaaaaaaaa.acme.deno.net/"):
+        assert run(ADAPTER.needed_by(reference(url))) is None
+
+
 def test_the_platform_s_own_refusal_is_a_conflict(platform: FakeDeno) -> None:
     building = platform.deploy("shop", status="building")
     with pytest.raises(Conflict, match="active or being built"):
@@ -107,6 +147,8 @@ def test_the_platform_s_own_refusal_is_a_conflict(platform: FakeDeno) -> None:
 def test_what_moves_cannot_be_deleted(platform: FakeDeno, url: str) -> None:
     with pytest.raises(BadRequest, match="no address of one revision"):
         run(ADAPTER.retire(reference(url)))
+    with pytest.raises(BadRequest, match="no address of one revision"):
+        run(ADAPTER.needed_by(reference(url)))
     assert platform.asked == []
 
 

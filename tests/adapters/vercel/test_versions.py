@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from steadfaas.spi import (
     EndpointReference,
     Evidence,
     Expires,
+    Foresees,
     Leases,
     Mounts,
     Promise,
@@ -21,7 +23,7 @@ from steadfaas.spi import (
     Versioned,
 )
 from steadfaas.testing import FakeVercel
-from steadfaas.testing.vercel import FakeDeployment
+from steadfaas.testing.vercel import FakeDeployment, FakeProject
 from steadfaas_adapters.vercel import ADAPTER
 
 COMMIT = "3f2c91e0a1b2c3d4e5f60718293a4b5c6d7e8f90"
@@ -44,9 +46,13 @@ def retire(known: EndpointReference) -> None:
     asyncio.run(ADAPTER.retire(known))
 
 
+def needed_by(known: EndpointReference) -> str | None:
+    return asyncio.run(ADAPTER.needed_by(known))
+
+
 @pytest.mark.parametrize(
     "protocol",
-    [Bounded, Diagnoses, Expires, Leases, Mounts, Protects, Versioned],
+    [Bounded, Diagnoses, Expires, Foresees, Leases, Mounts, Protects, Versioned],
     ids=lambda p: p.__name__,
 )
 def test_what_it_can(protocol: type) -> None:
@@ -155,12 +161,58 @@ def test_what_is_needed_is_not_deleted(vercel: FakeVercel) -> None:
     assert made.id not in shop.deployments
 
 
+def _two_aliases(shop: FakeProject, made: FakeDeployment) -> None:
+    for host in ("www.example.com", "a.example.com"):
+        shop.alias(host, made)
+
+
+@pytest.mark.parametrize(
+    ("happens", "needed"),
+    [
+        (lambda shop, made: shop.promote(shop.deploy()), None),
+        (lambda shop, made: asyncio.run(ADAPTER.hold(reference(made))), None),  # our own lease
+        (lambda shop, made: shop.delete(made), None),
+        (lambda shop, made: shop.promote(made), "serves production of 'shop'; promote another"),
+        (lambda shop, made: shop.roll(made), "is part of a rolling release of 'shop'; complete"),
+        (
+            lambda shop, made: shop.alias("www.example.com", made),
+            "is what www.example.com leads to; point it elsewhere first",
+        ),
+        (_two_aliases, "is what a.example.com, www.example.com lead to; point them elsewhere"),
+    ],
+    ids=["nothing", "lease", "gone", "production", "rolling", "alias", "aliases"],
+)
+def test_what_vercel_would_not_let_go_is_foreseen(
+    vercel: FakeVercel,
+    happens: Callable[[FakeProject, FakeDeployment], object],
+    needed: str | None,
+) -> None:
+    shop = vercel.project("shop")
+    made = shop.deploy()
+    known = reference(made)
+    happens(shop, made)
+    told = needed_by(known)
+    assert [each for each in vercel.answered if each.method == "DELETE"] == []
+    if needed is None:
+        assert told is None
+        retire(known)
+        assert made.id not in shop.deployments
+        return
+    assert told is not None
+    assert f"{made.host} {needed}" in told
+    with pytest.raises(Conflict) as refused:
+        retire(known)
+    assert refused.value.message == told
+
+
 def test_an_alias_deletes_nothing(vercel: FakeVercel) -> None:
     shop = vercel.project("shop")
     made = shop.deploy()
     shop.alias("shop-christine-acme.vercel.app", made)
     with pytest.raises(BadRequest, match="is not the URL of a deployment"):
         retire(asserted("https://shop-christine-acme.vercel.app/"))
+    with pytest.raises(BadRequest, match="is not the URL of a deployment"):
+        needed_by(asserted("https://shop-christine-acme.vercel.app/"))
     assert made.id in shop.deployments
 
 

@@ -14,8 +14,9 @@ from steadfaas.cli.progress import Progress
 from steadfaas.cli.rollout.server import Rolled
 from steadfaas.rollout.decide import decide
 from steadfaas.rollout.entry_steps import notes_of
-from steadfaas.rollout.plan import Callers, DeploymentStep, Plan
+from steadfaas.rollout.plan import Callers, DeploymentStep, Plan, RetireStep, Stays
 from steadfaas.rollout.policy import Platforms
+from steadfaas.rollout.world import World
 
 if TYPE_CHECKING:
     from steadfaas.config import Declared
@@ -27,8 +28,11 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
-def make_plan(declared: Declared, server: Rolled) -> Plan:
-    """The plan for a file, as things are now. Raises CommandError if the server cannot be asked."""
+def make_plan(declared: Declared, server: Rolled, *, retiring: bool = True) -> Plan:
+    """The plan for a file, as things are now. Raises CommandError if the server cannot be asked.
+
+    Without `retiring` no platform is asked whether it would let old versions go.
+    """
     entries = declared.deployments
     with Progress() as progress:
         judged = each_at_once(
@@ -45,6 +49,8 @@ def make_plan(declared: Declared, server: Rolled) -> Plan:
         now=time.time_ns() // 1_000_000 - server.server.ahead,
         platforms=Platforms(platforms.keeps, platforms.goes_with),
     )
+    if retiring:
+        plan = _without_needed(plan, world)
     return replace(
         plan, deployments=tuple(_with_callers(step, server) for step in plan.deployments)
     )
@@ -63,6 +69,48 @@ def _with_callers(step: DeploymentStep, server: Rolled) -> DeploymentStep:
         note = f"who still calls what goes cannot be told: {error.message}"
         return replace(step, notes=(*step.notes, note))
     return replace(step, callers=tuple(found)) if found else step
+
+
+def _without_needed(plan: Plan, world: World) -> Plan:
+    """The plan, in which those old versions stay that their platform would refuse to remove."""
+    # What has begun goes on, and ends with the platform's answer.
+    new = [step for step in plan.retire if world.deployments[step.deployment_id].retiring is None]
+    if not new:
+        return plan
+    with Progress() as progress:
+        answers = each_at_once(
+            _needed_by,
+            new,
+            lambda done: progress.show(f"asked about {done} of {len(new)} old versions"),
+        )
+    needed = {step.deployment_id: why for step, why in zip(new, answers, strict=True) if why}
+    stays = [
+        Stays(step.name, step.deployment_id, step.uri, f"drained, but {needed[step.deployment_id]}")
+        for step in plan.retire
+        if step.deployment_id in needed
+    ]
+    return replace(
+        plan,
+        retire=tuple(step for step in plan.retire if step.deployment_id not in needed),
+        stays=(*plan.stays, *stays),
+    )
+
+
+def _needed_by(step: RetireStep) -> str | None:
+    """Why the platform of an old version would keep it; None also where that cannot be told."""
+    from steadfaas.spi import Foresees
+
+    try:
+        # The list does not tell what the platform said of a version.
+        view = admin.call("GET", admin.path("deployments", step.deployment_id))
+        adapter, reference, access = platforms.recorded(view)
+        if not isinstance(adapter, Foresees):
+            return None
+        return platforms.run(adapter.needed_by(reference, access))
+    except admin.Unreachable:
+        raise
+    except CommandError:
+        return None  # retiring it will tell
 
 
 def each_at_once(
