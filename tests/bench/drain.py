@@ -34,7 +34,8 @@ from steadfaas.deployments.headers import Connection
 from steadfaas.deployments.records import load_catalog, to_rows
 from steadfaas.deployments.register import Registration, Registry
 from steadfaas.machine.status import Status
-from steadfaas.servers.admin import AdminContext, build_admin
+from steadfaas.servers.admin import AdminContext
+from steadfaas.servers.admin_app import build_admin
 from steadfaas.spi import EndpointReference
 from steadfaas.store import deployments as table
 from steadfaas.store.sqlite import Store

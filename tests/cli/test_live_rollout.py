@@ -19,8 +19,9 @@ from typer.testing import CliRunner, Result
 from steadfaas.cli import admin, app, platforms
 from steadfaas.cli.apply import carried_out
 from steadfaas.cli.exits import CommandError, ExitCode
+from steadfaas.cli.rollout.connect import connect
 from steadfaas.cli.rollout.options import declared
-from steadfaas.cli.rollout.server import Rolled, connect
+from steadfaas.cli.rollout.server import Managed
 from steadfaas.deployments.options import MAX_DURATION, MIN_RETRY_INTERVAL
 from steadfaas.errors import DiscoveryError
 from steadfaas.rollout import settings
@@ -482,7 +483,7 @@ def test_ages_are_told_by_the_clock_of_the_engine(
         async with desk(tmp_path) as here:
             await three_versions(here, 'min_age = "24h"')
             wrong = SimpleNamespace(time_ns=lambda: time.time_ns() + 30 * 3_600_000_000_000)
-            for module in ("gather", "server"):
+            for module in ("gather", "connect"):
                 monkeypatch.setattr(f"steadfaas.cli.rollout.{module}.time", wrong)
             found = await here.json("gc", "--dry-run")
             assert found["retire"] == []
@@ -555,19 +556,19 @@ def test_where_the_platform_cannot_be_asked_beforehand_the_plan_says_retire(
 def test_what_its_platform_needs_since_the_plan_stays_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = Rolled.begin_retirement
+    begin = Managed.begin_retirement
 
     async def test() -> None:
         async with desk(tmp_path) as here:
             await three_versions(here, "keep = 0")
             [first, *_] = await here.registered()
 
-            def begin_and_point(server: Rolled, id: str, evidence: Json) -> None:
+            def begin_and_point(server: Managed, id: str, evidence: Json) -> None:
                 begin(server, id, evidence)
                 if id == first["id"]:
                     here.api.aliases.append({"Name": "old", "FunctionVersion": "1"})
 
-            monkeypatch.setattr(Rolled, "begin_retirement", begin_and_point)
+            monkeypatch.setattr(Managed, "begin_retirement", begin_and_point)
             done = await here.with_file("gc")
             assert "the alias old points to; point it elsewhere" in done.stdout
             [first, _] = await here.registered()
@@ -656,16 +657,16 @@ def test_a_platform_that_does_not_answer_is_not_waited_for() -> None:
 def test_what_is_taken_back_before_its_platform_is_asked_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = Rolled.begin_retirement
+    begin = Managed.begin_retirement
 
-    def begin_and_call_off(server: Rolled, id: str, evidence: Json) -> None:
+    def begin_and_call_off(server: Managed, id: str, evidence: Json) -> None:
         begin(server, id, evidence)
         server.call_off_retirement(id)  # as somebody may, at just this moment
 
     async def test() -> None:
         async with desk(tmp_path) as here:
             await three_versions(here, "keep = 1")
-            monkeypatch.setattr(Rolled, "begin_retirement", begin_and_call_off)
+            monkeypatch.setattr(Managed, "begin_retirement", begin_and_call_off)
             done = await here.with_file("gc")
             assert "is not being retired" in done.stdout
             assert here.api.deleted == []
@@ -698,16 +699,16 @@ def test_a_version_that_was_deleted_although_it_was_taken_back_is_no_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its platform was asked, and answered only after the time for it was over."""
-    remove = Rolled.removing_artifact
+    remove = Managed.removing_artifact
 
-    def remove_and_call_off(server: Rolled, id: str) -> None:
+    def remove_and_call_off(server: Managed, id: str) -> None:
         remove(server, id)
         server.call_off_retirement(id, kept=True)
 
     async def test() -> None:
         async with desk(tmp_path) as here:
             await three_versions(here, "keep = 1")
-            monkeypatch.setattr(Rolled, "removing_artifact", remove_and_call_off)
+            monkeypatch.setattr(Managed, "removing_artifact", remove_and_call_off)
             failed = await here.with_file("gc", code=1)
             assert f"was taken back while its platform deleted {FUNCTION}:1" in failed.stderr
             assert len(await here.registered()) == 3

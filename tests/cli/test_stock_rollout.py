@@ -14,8 +14,8 @@ import pytest
 from steadfaas.cli import admin
 from steadfaas.cli.apply import carried_out
 from steadfaas.cli.exits import ExitCode
+from steadfaas.cli.rollout.connect import connect
 from steadfaas.cli.rollout.options import declared
-from steadfaas.cli.rollout.server import connect
 from steadfaas.testing import LocalLambda
 from tests.cli.stock import Http2Service, Stock, stock
 from tests.support.npm import NpmParts

@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from steadfaas.servers.admin import AdminContext, AdminRoute, build_admin
+from steadfaas.servers.admin import AdminContext, AdminRoute
+from steadfaas.servers.admin_app import build_admin
 from tests.deployments.world import World, world
 
 UNKNOWN = "dp_10000000000000000000000"

@@ -15,7 +15,8 @@ import aiohttp
 from aiohttp import web
 
 from steadfaas import ids
-from steadfaas.servers.admin import AdminContext, build_admin
+from steadfaas.servers.admin import AdminContext
+from steadfaas.servers.admin_app import build_admin
 from steadfaas.servers.admin_invocations import InvocationRoutes
 from steadfaas.servers.admin_operations import OPERATIONS
 from steadfaas.testing import Invocation, Steadfaas

@@ -11,7 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import validate
 
-from steadfaas.servers.admin import AdminRoute, admin_routes, json_response
+from steadfaas.servers.admin import AdminRoute, json_response
+from steadfaas.servers.admin_app import admin_routes
 from steadfaas.servers.admin_operations import OPERATIONS, operation
 from steadfaas.servers.openapi import admin_openapi
 from tests.deployments.world import run as run_bare

@@ -15,7 +15,7 @@ from steadfaas.cli.rollout.options import Config, Sets, declared
 
 if TYPE_CHECKING:
     from steadfaas.cli.rollout.carry_out import Done, Outcome
-    from steadfaas.cli.rollout.server import Rolled
+    from steadfaas.cli.rollout.server import Managed
     from steadfaas.config import Declared
     from steadfaas.rollout.plan import Plan
 
@@ -41,7 +41,7 @@ def apply(
 
     Example: steadfaas apply --config steadfaas.toml
     """
-    from steadfaas.cli.rollout.server import connect
+    from steadfaas.cli.rollout.connect import connect
 
     saved = None
     if plan is None:
@@ -56,7 +56,7 @@ def apply(
 
 def carried_out(
     wanted: Declared,
-    server: Rolled,
+    server: Managed,
     *,
     saved: dict[str, Any] | None = None,
     as_json: bool = False,

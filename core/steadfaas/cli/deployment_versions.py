@@ -41,8 +41,8 @@ def retire(identifier: _Id, yes: Yes = False, as_json: Json = False) -> None:
 
     Example: steadfaas deployments retire dp_10WhCjMVvnlgwL8TRBx8Pu1
     """
+    from steadfaas.cli.rollout.connect import connect
     from steadfaas.cli.rollout.retire import retire as carry_out
-    from steadfaas.cli.rollout.server import connect
     from steadfaas.rollout.plan import RetireStep
 
     server = connect()

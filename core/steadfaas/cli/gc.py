@@ -37,8 +37,8 @@ def gc(
     Example: steadfaas gc --explain --dry-run
     """
     from steadfaas.cli.rollout.carry_out import retire_all
+    from steadfaas.cli.rollout.connect import connect
     from steadfaas.cli.rollout.gather import make_plan
-    from steadfaas.cli.rollout.server import connect
 
     wanted = declared(config, sets)
     server = connect()

@@ -40,8 +40,8 @@ def plan(
 
     Example: steadfaas plan --config steadfaas.toml --set deployments.greeter.keep=5
     """
+    from steadfaas.cli.rollout.connect import connect
     from steadfaas.cli.rollout.gather import make_plan
-    from steadfaas.cli.rollout.server import connect
     from steadfaas.rollout import document, words
 
     if markdown and as_json:

@@ -25,7 +25,7 @@ def status(config: Config = None, as_json: Json = False) -> None:
 
     Example: steadfaas status
     """
-    from steadfaas.cli.rollout.server import connect
+    from steadfaas.cli.rollout.connect import connect
     from steadfaas.rollout.standing import standing
 
     known_address(config)

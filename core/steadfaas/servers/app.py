@@ -25,7 +25,8 @@ from steadfaas.deployments.records import load_catalog
 from steadfaas.deployments.register import Registry
 from steadfaas.machine.retry import OnMaxAttempts, RetryPolicy
 from steadfaas.runtime.engine import Engine, Tuning
-from steadfaas.servers.admin import AdminContext, build_admin
+from steadfaas.servers.admin import AdminContext
+from steadfaas.servers.admin_app import build_admin
 from steadfaas.servers.admin_invocations import InvocationRoutes
 from steadfaas.servers.http1 import HttpServer
 from steadfaas.servers.ingress import Ingress

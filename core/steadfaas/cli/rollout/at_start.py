@@ -39,7 +39,7 @@ def applying(declared: Declared, admin_address: Address) -> Callable[[Served], N
 
 def _apply(declared: Declared, url: str) -> None:
     from steadfaas.cli.apply import carried_out
-    from steadfaas.cli.rollout.server import connect
+    from steadfaas.cli.rollout.connect import connect
 
     admin.use(url)
     for pause in _pauses():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from steadfaas.cli.exits import CommandError, ExitCode
 from steadfaas.cli.rollout.gather import AT_ONCE
 from steadfaas.cli.rollout.retire import retire
-from steadfaas.cli.rollout.server import Rolled
+from steadfaas.cli.rollout.server import Managed
 from steadfaas.rollout.entry_steps import notes_of
 from steadfaas.rollout.judged import Trouble
 from steadfaas.rollout.plan import Action, DeploymentStep, Plan, RetireStep, ServiceStep
@@ -72,7 +72,7 @@ Tell = Callable[[Done], None]
 def carry_out(
     declared: Declared,
     plan: Plan,
-    server: Rolled,
+    server: Managed,
     *,
     retiring: bool = True,
     tell: Tell | None = None,
@@ -86,7 +86,7 @@ def carry_out(
     return Outcome(list(_shown(steps, tell)))
 
 
-def retire_all(plan: Plan, server: Rolled, *, tell: Tell | None = None) -> list[Done]:
+def retire_all(plan: Plan, server: Managed, *, tell: Tell | None = None) -> list[Done]:
     """Retire the old versions that a plan lets go."""
     return list(_shown(_retired(plan, server), tell))
 
@@ -99,7 +99,7 @@ def _shown(steps: Iterator[Done], tell: Tell | None) -> Iterator[Done]:
 
 
 def _steps(
-    entries: dict[str, DeclaredDeployment], plan: Plan, server: Rolled, retiring: bool
+    entries: dict[str, DeclaredDeployment], plan: Plan, server: Managed, retiring: bool
 ) -> Iterator[Done]:
     active = [step for step in plan.deployments if step.action in _DOES_SOMETHING]
     failed: dict[str, CommandError] = {}
@@ -115,7 +115,7 @@ def _steps(
         yield from _retired(plan, server)
 
 
-def _retired(plan: Plan, server: Rolled) -> Iterator[Done]:
+def _retired(plan: Plan, server: Managed) -> Iterator[Done]:
     return _together(lambda step: _retire(step, server), plan.retire)
 
 
@@ -125,12 +125,12 @@ def _together(work: Callable[[_S], Done], steps: Sequence[_S]) -> Iterator[Done]
         yield from pool.map(work, steps)
 
 
-def _deploy(entry: DeclaredDeployment, step: DeploymentStep, server: Rolled) -> Done:
+def _deploy(entry: DeclaredDeployment, step: DeploymentStep, server: Managed) -> Done:
     done = Done(step.action.value, step.name, step.uri)
     return _tried(done, lambda: _deployed(entry, step, server, done))
 
 
-def _deployed(entry: DeclaredDeployment, step: DeploymentStep, server: Rolled, done: Done) -> None:
+def _deployed(entry: DeclaredDeployment, step: DeploymentStep, server: Managed, done: Done) -> None:
     if step.action is Action.REGISTER:
         done.details = server.register(entry, notes_of(entry), step.uri)
         return
@@ -144,7 +144,7 @@ def _deployed(entry: DeclaredDeployment, step: DeploymentStep, server: Rolled, d
         server.promote(step.deployment_id)
 
 
-def _configure(step: ServiceStep, server: Rolled, failed: CommandError | None) -> Done:
+def _configure(step: ServiceStep, server: Managed, failed: CommandError | None) -> Done:
     done = Done(step.action.value, step.service, "settings", details=", ".join(step.changes))
     if failed is not None:  # they belong to no other version
         done.error = CommandError("its version could not be deployed", failed.exit_code)
@@ -152,7 +152,7 @@ def _configure(step: ServiceStep, server: Rolled, failed: CommandError | None) -
     return _tried(done, lambda: server.configure(step.service, step.changes))
 
 
-def _retire(step: RetireStep, server: Rolled) -> Done:
+def _retire(step: RetireStep, server: Managed) -> Done:
     done = Done(Action.RETIRE.value, step.name, step.uri, details=step.deployment_id)
 
     def go() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from steadfaas.cli import admin, platforms
 from steadfaas.cli.exits import CommandError
 from steadfaas.cli.progress import Progress
-from steadfaas.cli.rollout.server import Rolled
+from steadfaas.cli.rollout.server import Managed
 from steadfaas.rollout.decide import decide
 from steadfaas.rollout.entry_steps import notes_of
 from steadfaas.rollout.plan import Callers, DeploymentStep, Plan, RetireStep, Stays
@@ -28,7 +28,7 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
-def make_plan(declared: Declared, server: Rolled, *, retiring: bool = True) -> Plan:
+def make_plan(declared: Declared, server: Managed, *, retiring: bool = True) -> Plan:
     """The plan for a file, as things are now. Raises CommandError if the server cannot be asked.
 
     Without `retiring` no platform is asked whether it would let old versions go.
@@ -56,7 +56,7 @@ def make_plan(declared: Declared, server: Rolled, *, retiring: bool = True) -> P
     )
 
 
-def _with_callers(step: DeploymentStep, server: Rolled) -> DeploymentStep:
+def _with_callers(step: DeploymentStep, server: Managed) -> DeploymentStep:
     """The step, with who still calls the handlers that go."""
     found: list[Callers] = []
     try:

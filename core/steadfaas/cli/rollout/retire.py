@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from steadfaas.cli import platforms
 from steadfaas.cli.exits import CommandError, ExitCode
-from steadfaas.cli.rollout.server import Rolled
+from steadfaas.cli.rollout.server import Managed
 from steadfaas.rollout.plan import RetireStep
 from steadfaas.rollout.world import Known
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _REMOVAL_SECONDS: Final = 45.0
 
 
-def retire(step: RetireStep, server: Rolled) -> str:
+def retire(step: RetireStep, server: Managed) -> str:
     """Retire a version that may go. Returns "", or why it stays after all: somebody needs it, here
     or on its platform. Raises CommandError if it could not be done."""
     found = server.deployment(step.deployment_id)
@@ -45,7 +45,7 @@ def retire(step: RetireStep, server: Rolled) -> str:
 
 
 def _remove_artifact(
-    adapter: Versioned, reference: EndpointReference, access: Access, found: Known, server: Rolled
+    adapter: Versioned, reference: EndpointReference, access: Access, found: Known, server: Managed
 ) -> None:
     # Nobody takes it back from here on, so that nothing comes to what is about to go.
     server.removing_artifact(found.id)
@@ -58,7 +58,7 @@ def _remove_artifact(
         raise
 
 
-def _tell_removed(found: Known, reference: EndpointReference, server: Rolled) -> None:
+def _tell_removed(found: Known, reference: EndpointReference, server: Managed) -> None:
     try:
         server.artifact_removed(found.id, {"uri": found.uri, "facts": dict(reference.facts)})
     except CommandError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -17,50 +16,13 @@ from steadfaas.rollout.world import Json, Known, Server, World, known
 if TYPE_CHECKING:
     from steadfaas.config import DeclaredDeployment
 
-_OURS: Final = "steadfaas"
-# Servers tell whole seconds, and the answer takes its time: less (ms) is no difference of clocks.
-_SECONDS_ONLY: Final = 2000
 _QUERY_SECONDS: Final = 60.0
 _BREAKS: Final = "META0006"
 _MUTABLE: Final = "mutable"
-# How others say that they know no such address; an ingress says 400.
-_NO_ROUTE: Final = (400, 404, 405)
 
 
-def connect(*, patient: bool = False) -> Rolled:
-    """Whoever answers at the admin API's address. `patient`: endpoints that do not answer may do so
-    later. Raises CommandError."""
-    url, source = admin.address()
-    version, at = _version(url, source)
-    now = time.time_ns() // 1_000_000
-    ahead = 0 if at is None else now - at
-    server = Server(url, version, _OURS in version, ahead if abs(ahead) > _SECONDS_ONLY else 0)
-    if server.ours:
-        return Rolled(server, patient=patient)
-    from steadfaas.cli.rollout.stock import Stock  # built upon what is here
-
-    return Stock(server, patient=patient)
-
-
-def _version(url: str, source: str) -> tuple[str, int | None]:
-    """What answers there, and its clock (ms since the epoch), if it tells."""
-    try:
-        answer = admin.ask("GET", "/version")
-        return str(answer.body["version"]), answer.at
-    except CommandError as error:
-        if error.status not in _NO_ROUTE:
-            raise
-    except (KeyError, TypeError):
-        pass
-    raise CommandError(
-        f"What answers at {url} is no admin API. Correct {source}; it is not where requests for"
-        " handlers go.",
-        ExitCode.REFUSED,
-    )
-
-
-class Rolled:
-    """A steadfaas engine."""
+class Managed:
+    """A server that a file is applied to: a steadfaas engine."""
 
     def __init__(self, server: Server, *, patient: bool) -> None:
         self.server = server

@@ -17,7 +17,7 @@ from steadfaas.cli import admin, drain, platforms
 from steadfaas.cli.exits import CommandError, ExitCode
 from steadfaas.cli.register import address
 from steadfaas.cli.rollout import stock_sql
-from steadfaas.cli.rollout.server import Rolled, lower, unless_gone
+from steadfaas.cli.rollout.server import Managed, lower, unless_gone
 from steadfaas.rollout.interface import difference
 from steadfaas.rollout.judged import Judged
 from steadfaas.rollout.plan import Callers
@@ -38,7 +38,7 @@ _LONGEST_SENTENCE: Final = 300
 _UNREACHABLE: Final = "META0003"
 
 
-class Stock(Rolled):
+class Stock(Managed):
     """A Restate server."""
 
     # --- looking -------------------------------------------------------------------------------
