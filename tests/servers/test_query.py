@@ -328,7 +328,8 @@ def test_a_process_that_died_while_it_waited_is_replaced() -> None:
             await rows(made, "echo")
             (pid,) = made.pids
             os.kill(pid, signal.SIGKILL)
-            await until(lambda: not is_there(pid))
+            # Not only gone: asyncio must have been told, which comes a moment later.
+            await until(lambda: not any(process.running for process in made._processes))
             assert (await rows(made, "echo on"))[0]["said"] == "on"
             assert pid not in made.pids
 
