@@ -8,9 +8,11 @@ port while its server is down may even connect to itself. The crash test would m
 from __future__ import annotations
 
 import random
-import socket
 
-LOOPBACK = "127.0.0.1"
+from steadfaas.cli.dev.ports import LOOPBACK, is_free
+
+__all__ = ["LOOPBACK", "free_port"]
+
 _FIRST, _LAST = 20_000, 32_000
 
 _handed_out: set[int] = set()
@@ -24,17 +26,7 @@ def free_port() -> int:
     """
     for _ in range(300):
         port = _random.randint(_FIRST, _LAST)
-        if port not in _handed_out and _is_free(port):
+        if port not in _handed_out and is_free(port):
             _handed_out.add(port)
             return port
     raise OSError(f"no free loopback port found between {_FIRST} and {_LAST}")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True

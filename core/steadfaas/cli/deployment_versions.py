@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from steadfaas.cli.commands import Json, Yes
 from steadfaas.cli.exits import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    from steadfaas.spi import Access, EndpointReference, Leases, Versioned
+    from steadfaas.spi import Access, EndpointReference, Leases
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="A deployment id, dp_….")]
 
@@ -22,7 +22,7 @@ def verify(identifier: _Id, as_json: Json = False) -> None:
     Example: steadfaas deployments verify dp_10WhCjMVvnlgwL8TRBx8Pu1
     """
     deployment = admin.call("GET", admin.path("deployments", identifier))
-    adapter, reference, access = _on_platform(deployment)
+    adapter, reference, access = platforms.on_platform(deployment)
     problems = platforms.run(adapter.verify(reference, access))
     if as_json:
         render.print_json({"id": identifier, "uri": reference.uri, "problems": problems})
@@ -52,7 +52,7 @@ def retire(identifier: _Id, yes: Yes = False, as_json: Json = False) -> None:
             f"There is no deployment {identifier}. See 'steadfaas deployments list'.",
             ExitCode.REFUSED,
         )
-    platforms.versioned(platforms.recorded(found.view)[0])
+    platforms.on_platform(found.view)  # who looks after no versions can delete none
     if found.unfinished or drain.state(found.view, {}) == "active":
         still = f": {drain.one_line(found.view['drain'])}" if "drain" in found.view else ""
         raise CommandError(
@@ -108,8 +108,3 @@ def _leased(identifier: str) -> tuple[Leases, EndpointReference, Access]:
             ExitCode.REFUSED,
         )
     return adapter, reference, access
-
-
-def _on_platform(deployment: dict[str, Any]) -> tuple[Versioned, EndpointReference, Access]:
-    adapter, reference, access = platforms.recorded(deployment)
-    return platforms.versioned(adapter), reference, access

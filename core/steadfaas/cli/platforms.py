@@ -138,6 +138,14 @@ def recorded(deployment: Mapping[str, Any]) -> tuple[Adapter, EndpointReference,
     return adapter, reference, access(deployment.get("assume_role_arn"))
 
 
+def on_platform(
+    deployment: Mapping[str, Any],
+) -> tuple[Versioned, EndpointReference, Access]:
+    """The same, of an adapter that looks after versions. Raises CommandError if it does not."""
+    adapter, reference, access = recorded(deployment)
+    return versioned(adapter), reference, access
+
+
 def adapter_of(target: str) -> Adapter:
     """The adapter whose words a target is written in. Raises CommandError."""
     from steadfaas.errors import RequestError

@@ -7,7 +7,7 @@ an ordinary removal. Each step may be asked for again: what is done already is n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -59,7 +59,13 @@ class Retirements:
         """Remember that the platform is about to be asked to remove the version: for two minutes
         nobody takes the deployment back, which would lose its version then. Raises Conflict if it
         is not being retired."""
-        step = self._removing(deployment_id, evidence or {}, dry_run=dry_run, by=actor)
+        step = self._go_on(
+            deployment_id,
+            lambda retiring, now: replace(retiring, removing_until=now + _REMOVING_MS),
+            lambda known: audit.removing_artifact(known, evidence or {}),
+            dry_run=dry_run,
+            by=actor,
+        )
         return await self._shelf.unbroken(step)
 
     async def artifact_removed(
@@ -72,7 +78,13 @@ class Retirements:
     ) -> Deployment:
         """Remember that the platform has the version no more. Raises Conflict if the deployment is
         not being retired."""
-        step = self._artifact_removed(deployment_id, evidence or {}, dry_run=dry_run, by=actor)
+        step = self._go_on(
+            deployment_id,
+            lambda retiring, now: replace(retiring, artifact_removed_at=now),
+            lambda known: audit.artifact_removed(known, evidence or {}),
+            dry_run=dry_run,
+            by=actor,
+        )
         return await self._shelf.unbroken(step)
 
     async def call_off(
@@ -111,18 +123,25 @@ class Retirements:
                     f" DELETE /deployments/{known.id} for instance."
                 )
 
-    async def _removing(
-        self, id: str, evidence: Mapping[str, Any], *, dry_run: bool, by: str
+    async def _go_on(
+        self,
+        id: str,
+        then: Callable[[Retirement, int], Retirement],
+        act: Callable[[Deployment], Act],
+        *,
+        dry_run: bool,
+        by: str,
     ) -> Deployment:
+        """Take a retirement that has begun one step further, unless its artifact is gone."""
         async with self._shelf.turn:
             known, retiring = self._retired(id)
             if retiring.artifact_removed_at is not None:
                 return known
-            retiring = replace(retiring, removing_until=self._shelf.clock.now() + _REMOVING_MS)
+            after = then(retiring, self._shelf.clock.now())
             if dry_run:
-                return replace(known, retiring=retiring)
-            act = audit.removing_artifact(known, evidence)
-            return await self._shelf.mark(known, retiring, by, lambda _: act)
+                return replace(known, retiring=after)
+            done = act(known)
+            return await self._shelf.mark(known, after, by, lambda _: done)
 
     def _retired(self, id: str) -> tuple[Deployment, Retirement]:
         known = self._shelf.known(id)
@@ -132,19 +151,6 @@ class Retirements:
                 " can come to it any more, and remove its version from the platform then."
             )
         return known, known.retiring
-
-    async def _artifact_removed(
-        self, id: str, evidence: Mapping[str, Any], *, dry_run: bool, by: str
-    ) -> Deployment:
-        async with self._shelf.turn:
-            known, retiring = self._retired(id)
-            if retiring.artifact_removed_at is not None:
-                return known
-            retiring = replace(retiring, artifact_removed_at=self._shelf.clock.now())
-            if dry_run:
-                return replace(known, retiring=retiring)
-            act = audit.artifact_removed(known, evidence)
-            return await self._shelf.mark(known, retiring, by, lambda _: act)
 
     async def _call_off(self, id: str, kept: bool, by: str) -> Deployment:
         async with self._shelf.turn:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from steadfaas.rollout import interface
 from steadfaas.rollout.judged import Trouble
-from steadfaas.rollout.plan import Callers, DeploymentStep, Plan, RetireStep, ServiceStep, Stays
+from steadfaas.rollout.plan import DeploymentStep, Plan, ServiceStep
 from steadfaas.rollout.world import Json, Server
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _PROMISED: Final = ("deployments", "services", "takes new requests", "retire")
 
 
 def to_json(plan: Plan, server: Server) -> Json:
-    """The whole plan, for scripts."""
+    """The whole plan, for scripts. Callers, old versions and troubles have their own fields."""
     return {
         "server": {"url": server.url, "version": server.version},
         "summary": plan.counts(),
@@ -31,8 +32,8 @@ def to_json(plan: Plan, server: Server) -> Json:
 def old_versions(plan: Plan) -> Json:
     """What of a plan is about old versions."""
     return {
-        "retire": [_retire(step) for step in plan.retire],
-        "stays": [_stays(each) for each in plan.stays],
+        "retire": [asdict(step) for step in plan.retire],
+        "stays": [asdict(each) for each in plan.stays],
     }
 
 
@@ -133,7 +134,7 @@ def _deployment(step: DeploymentStep) -> Json:
         "deployment_id": step.deployment_id,
         "services": list(step.services),
         "differences": [interface.to_json(each) for each in step.differences],
-        "callers": [_callers(each) for each in step.callers],
+        "callers": [asdict(each) for each in step.callers],
         "changes": _shown(step.changes),
         "notes": list(step.notes),
         "error": trouble(step.trouble),
@@ -144,15 +145,6 @@ def _shown(changes: Json) -> Json:
     """Changes without the values of headers, which may be secrets."""
     headers = changes.get("additional_headers")
     return changes if headers is None else {**changes, "additional_headers": sorted(headers)}
-
-
-def _callers(found: Callers) -> Json:
-    return {
-        "service": found.service,
-        "handler": found.handler,
-        "deployment_id": found.deployment_id,
-        "invocations": found.invocations,
-    }
 
 
 def _service(step: ServiceStep) -> Json:
@@ -166,26 +158,6 @@ def _service(step: ServiceStep) -> Json:
     }
 
 
-def _retire(step: RetireStep) -> Json:
-    return {
-        "name": step.name,
-        "deployment_id": step.deployment_id,
-        "uri": step.uri,
-        "evidence": step.evidence,
-    }
-
-
-def _stays(found: Stays) -> Json:
-    return {
-        "name": found.name,
-        "deployment_id": found.deployment_id,
-        "uri": found.uri,
-        "why": found.why,
-    }
-
-
 def trouble(found: Trouble | None) -> Json | None:
     """Why something cannot be done, as all commands say it."""
-    if found is None:
-        return None
-    return {"message": found.message, "later": found.later, "code": found.code}
+    return None if found is None else asdict(found)

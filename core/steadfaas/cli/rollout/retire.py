@@ -28,7 +28,7 @@ def retire(step: RetireStep, server: Managed) -> str:
     found = server.deployment(step.deployment_id)
     if found is None:
         return ""  # somebody else was faster
-    adapter, reference, access = on_platform(found)
+    adapter, reference, access = platforms.on_platform(found.view)
     try:
         server.begin_retirement(found.id, step.evidence)
         if not (found.retiring or {}).get("artifact_removed_at"):
@@ -70,9 +70,3 @@ def _tell_removed(found: Known, reference: EndpointReference, server: Managed) -
             " resume there what is pinned to it.",
             ExitCode.REFUSED,
         ) from error
-
-
-def on_platform(found: Known) -> tuple[Versioned, EndpointReference, Access]:
-    """A deployment as its adapter knows it. Raises CommandError if that cannot remove versions."""
-    adapter, reference, access = platforms.recorded(found.view)
-    return platforms.versioned(adapter), reference, access
