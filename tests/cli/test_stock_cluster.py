@@ -123,6 +123,7 @@ def test_every_node_is_told_and_tells_the_same(
     second.run("apply")
     for here in cluster:
         here.wait(functools.partial(_answers, here, "v2"))
+    third.wait(functools.partial(_counts, third, len(held)))  # it hears of them a little later
     [draining] = third.json("status")["draining"]
     assert draining["unfinished"] == len(held)
 
@@ -142,6 +143,10 @@ def test_every_node_is_told_and_tells_the_same(
 
 def _tells(here: Stock, what: object) -> bool:
     return bool(here.everything() == what)
+
+
+def _counts(here: Stock, number: int) -> bool:
+    return [each["unfinished"] for each in here.json("status")["draining"]] == [number]
 
 
 def _answers(here: Stock, version: str) -> bool:
